@@ -1,0 +1,276 @@
+"""What the CRM answered, what became of each call, and which moves between states exist [pure].
+
+A batch gets an `Answer`, a call gets an `Outcome`, a stored call gets a `Settlement`. All three are closed: every use
+matches them exhaustively. The state table stands here and nowhere else; the Lua scripts of `store` are tested against it.
+
+    waiting -> claimed -> sending -> delivered | unmatched | dead | parked | waiting | uncertain
+    uncertain -> delivered | waiting | dead         parked -> waiting | unmatched        dead -> waiting (replay) | ignored
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Literal
+
+from callbridge.call import CallId
+
+
+class State(StrEnum):
+    """Where a stored call stands. `claimed` is ours alone: people see it as queued."""
+
+    WAITING = "waiting"
+    CLAIMED = "claimed"
+    SENDING = "sending"
+    UNCERTAIN = "uncertain"
+    PARKED = "parked"
+    DELIVERED = "delivered"
+    UNMATCHED = "unmatched"
+    DEAD = "dead"
+    IGNORED = "ignored"
+    ERASED = "erased"
+
+
+MOVES: Final[Mapping[State, frozenset[State]]] = {
+    State.WAITING: frozenset({State.CLAIMED, State.ERASED}),
+    State.CLAIMED: frozenset({State.WAITING, State.SENDING, State.DEAD, State.IGNORED}),
+    State.SENDING: frozenset(
+        {
+            State.SENDING,  # the halves of a refused batch are sent again under the same lease
+            State.WAITING,
+            State.UNCERTAIN,
+            State.PARKED,
+            State.DELIVERED,
+            State.UNMATCHED,
+            State.DEAD,
+        }
+    ),
+    State.UNCERTAIN: frozenset({State.UNCERTAIN, State.DELIVERED, State.WAITING, State.DEAD, State.ERASED}),
+    State.PARKED: frozenset({State.WAITING, State.UNMATCHED, State.ERASED}),
+    State.DEAD: frozenset({State.WAITING, State.IGNORED, State.ERASED}),
+    State.DELIVERED: frozenset({State.ERASED}),
+    State.UNMATCHED: frozenset({State.WAITING, State.ERASED}),
+    State.IGNORED: frozenset({State.ERASED}),
+    State.ERASED: frozenset(),
+}
+"""Every move there is. Final states leave only by an operator's hand (replay, discard, erase)."""
+
+LIVE: Final = frozenset({State.WAITING, State.CLAIMED, State.SENDING, State.UNCERTAIN, State.PARKED})
+FINAL: Final = frozenset(State) - LIVE
+
+PublicState = Literal[
+    "queued", "retrying", "sending", "uncertain", "parked", "delivered", "unmatched", "dead", "ignored", "erased"
+]
+"""The states people see and filter by (the public contract)."""
+
+
+def public_state(state: State, attempts: int) -> PublicState:
+    """Waiting and claimed are `queued`, or `retrying` once a request has been made for the call."""
+    match state:
+        case State.WAITING | State.CLAIMED:
+            return "retrying" if attempts else "queued"
+        case State.SENDING | State.UNCERTAIN | State.PARKED:
+            return state.value
+        case State.DELIVERED | State.UNMATCHED | State.DEAD | State.IGNORED | State.ERASED:
+            return state.value
+
+
+class Reason(StrEnum):
+    """Why a call stands where it stands: stable codes for filters, alerts and the public JSON."""
+
+    NO_MATCHING_ENTITY = "no_matching_entity"
+    REFUSED_BY_CRM = "refused_by_crm"
+    UNDECODABLE = "undecodable"
+    UNTRANSLATABLE = "untranslatable"
+    EXPIRED = "expired"
+    UNKNOWN_OUTCOME = "unknown_outcome"
+    KILLS_WORKER = "kills_worker"
+    INTERNAL_CALL = "internal_call"
+    HIDDEN_NUMBER = "hidden_number"
+    SHORT_NUMBER = "short_number"
+    DISCARDED = "discarded"
+    NOT_IN_ANSWER = "not_in_answer"
+    NO_ANSWER = "no_answer"
+    LEASE_LAPSED = "lease_lapsed"
+    BATCH_REFUSED = "batch_refused"
+    ABSENT_IN_CRM = "absent_in_crm"
+
+
+# --- what became of one call -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The CRM stored it: `note_id` on the card `entity_type` / `entity_id`."""
+
+    note_id: int
+    entity_type: str
+    entity_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """No contact or company has this number. A normal outcome; policy decides whether to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The CRM will never take this call as it is; `detail` is its error, bounded."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """Sent but surely not stored, through no fault of its own (a neighbour was refused): send again at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """It may or may not be in the CRM: read back before anything else happens to it."""
+
+    reason: Reason = Reason.NO_ANSWER
+
+
+Outcome = Delivered | Unmatched | Refused | Resend | Unanswered
+
+
+# --- what one call looks like to the CRM -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A call in the CRM's own words: `item` is its finished JSON, opaque to everybody but the CRM's client."""
+
+    uniq: str
+    item: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotForCrm:
+    """A call that the CRM could never match: internal, hidden or too short a number. Ignored, with the reason."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Untranslatable:
+    """A call that our rules cannot put into the CRM's words: a person has to look."""
+
+    problem: str
+
+
+Translation = Ready | NotForCrm | Untranslatable
+
+
+# --- what became of one request --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PerCall:
+    """The CRM spoke about the calls: exactly one outcome for each id of the batch."""
+
+    outcomes: Mapping[CallId, Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class WholeRefused:
+    """Nothing was stored and nobody was named: halve until the culprit stands alone."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlowDown:
+    """Turned away unprocessed for speed. `retry_after` in seconds where the CRM told it, unclamped."""
+
+    retry_after: float | None = None
+
+
+class PauseReason(StrEnum):
+    """Why a whole account stands still. Each needs a person outside, or time."""
+
+    UNAUTHORISED = "unauthorised"
+    PAYMENT_REQUIRED = "payment_required"
+    FORBIDDEN = "forbidden"
+    BANNED = "banned"
+    WRONG_HOST = "wrong_host"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStopped:
+    """Nothing was processed and nothing will be until somebody acts: pause the account, keep the calls, probe rarely."""
+
+    reason: PauseReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The request never left: refused connection, DNS, TLS. Safe to repeat."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """The request may have been processed and nobody can tell: every call of it is unanswered.
+
+    `too_heavy` marks time-outs (504, ours): smaller batches help.
+    """
+
+    detail: str
+    too_heavy: bool = False
+
+
+Answer = PerCall | WholeRefused | SlowDown | AccountStopped | NotSent | NoAnswer
+
+
+# --- what the CRM has, when asked afterwards -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack:
+    """Every place was read to its end: these `uniq` have notes, the others have none yet."""
+
+    notes: Mapping[str, Delivered]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The CRM could not be read to the end; nothing may be concluded about a call that was not seen."""
+
+    detail: str
+    notes: Mapping[str, Delivered] = field(default_factory=dict)
+
+
+# --- what the store is asked to do with one call ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One call's move to `state`, carried out only while our fence is the call's fence.
+
+    `delay` (seconds from the store's now) schedules waiting, parked and uncertain calls. `refund` gives the attempt back
+    where the CRM processed nothing. `detail` is bounded text for people.
+    """
+
+    id: CallId
+    state: State
+    reason: str | None = None
+    delay: float = 0.0
+    refund: bool = False
+    detail: str | None = None
+    delivered: Delivered | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        if (self.state is State.DELIVERED) != (self.delivered is not None):
+            raise ValueError("a delivered call has its note, and no other has one")
+        if self.delay < 0 or (self.delay and self.state not in LIVE):
+            raise ValueError("only live states are scheduled, and only ahead")
+        if self.state in {State.CLAIMED, State.SENDING, State.ERASED}:
+            raise ValueError(f"settling never leads to {self.state}")
+        if self.state in {State.DEAD, State.IGNORED, State.UNMATCHED, State.PARKED} and not self.reason:
+            raise ValueError(f"a call is {self.state} for a reason")

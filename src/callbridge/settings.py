@@ -1,0 +1,283 @@
+"""Every setting: its name, type, default and description, in one model.
+
+Read from a TOML file (`CALLBRIDGE_CONFIG`, else `./callbridge.toml` if present), overridden by `CALLBRIDGE_*` with `__` for
+nesting, secrets also from files: `CALLBRIDGE_..._FILE=/run/secrets/x` reads the value from that file. Unknown keys are
+errors, because a misspelt key is a default that nobody chose. No instance lives here: the entry points build one and pass
+parts of it down. `.env.example` and `callbridge config example` are made from the descriptions below.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+
+
+def parse_duration(value: Any) -> Any:
+    """`500ms`, `30s`, `5m`, `18h`, `3d` or a number of seconds, to seconds; anything else is left to be refused."""
+    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", value)):
+        return float(match[1]) * _UNITS[match[2] or "s"]
+    return value
+
+
+def _parse_json(value: Any) -> Any:
+    """Mappings and lists may come from the environment as JSON text."""
+    if isinstance(value, str) and value.strip()[:1] in {"{", "["}:
+        try:
+            return json.loads(value)
+        except ValueError as error:
+            raise ValueError("is not valid JSON") from error
+    return value
+
+
+def _split_list(value: Any) -> Any:
+    value = _parse_json(value)
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    return value
+
+
+def _secret_is_not_empty(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().strip():
+        raise ValueError("is empty")
+    return value
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=366 * 86400)]
+Secret = Annotated[SecretStr, AfterValidator(_secret_is_not_empty)]
+
+
+class Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True)
+
+
+class Durability(StrEnum):
+    """The least that the operator accepts of Redis before a webhook is acknowledged."""
+
+    ALWAYS = "always"
+    EVERYSEC = "everysec"
+    NONE = "none"
+
+
+class RedisSettings(Group):
+    url: Secret | None = Field(
+        None, description="Redis to use, redis://[user:password@]host:port/db, rediss:// or unix://. Unset: embedded."
+    )
+    durability: Durability = Field(
+        Durability.ALWAYS,
+        description="The least that is accepted before a webhook is acknowledged: always (fsync), everysec, none.",
+    )
+    prefix: str = Field(
+        "callbridge", pattern=r"^[a-z0-9_-]{1,32}$", description="First part of every key, for several bridges on one Redis."
+    )
+    timeout: Duration = Field(2.0, gt=0, description="Longest wait for one Redis command.")
+
+
+class LedgerSettings(Group):
+    url: Secret | None = Field(None, description="SQL database of the call history. Unset: SQLite in the data directory.")
+
+
+class ReceiverSettings(Group):
+    host: str = Field("127.0.0.1", description="Address on which webhooks are received.")
+    port: int = Field(8080, ge=0, le=65535, description="Port on which webhooks are received; 0 takes a free one.")
+    max_body: int = Field(65_536, ge=1_024, le=262_144, description="Largest webhook body in bytes; a source may allow more.")
+    body_timeout: Duration = Field(5.0, gt=0, description="Longest time a sender may take for its body.")
+    keepalive: Duration = Field(
+        15.0, gt=0, description="How long an idle connection is kept; more than the idle time of a proxy in front."
+    )
+
+
+class ConsoleSettings(Group):
+    host: str = Field("127.0.0.1", description="Address of the operators' console.")
+    port: int = Field(8090, ge=0, le=65535, description="Port of the operators' console; 0 takes a free one.")
+    password: Secret | None = Field(None, description="Password of the console. Unset: loopback only, one-time login link.")
+
+
+class LogSettings(Group):
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="json for machines, console for a terminal, auto chooses by where the log goes."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged.")
+
+
+class NoMatchPolicy(StrEnum):
+    """What to do with a call whose number no contact has."""
+
+    WAIT = "wait"
+    RECORD = "record"
+    UNSORTED = "unsorted"
+
+
+class NoMatchSettings(Group):
+    policy: NoMatchPolicy = Field(
+        NoMatchPolicy.WAIT, description="wait: try again until the window closes. record: note it at once."
+    )
+    window: Duration = Field(18 * 3600.0, description="How long after its receipt a call waits for its contact to appear.")
+
+    @field_validator("policy")
+    @classmethod
+    def _is_built(cls, value: NoMatchPolicy) -> NoMatchPolicy:
+        if value is NoMatchPolicy.UNSORTED:
+            raise ValueError("unsorted is not part of this version; use wait or record")
+        return value
+
+
+class AccountSettings(Group):
+    url: str = Field(description="Address of the account, https://NAME.amocrm.ru or .kommo.com; plain http on loopback only.")
+    token: Secret | None = Field(None, description="Long-lived access token of the integration.")
+    client_id: str | None = Field(None, description="OAuth client id, instead of a token.")
+    client_secret: Secret | None = Field(None, description="OAuth client secret.")
+    redirect_uri: str | None = Field(None, description="OAuth redirect address as registered.")
+    requests_per_second: float = Field(
+        7.0, gt=0, le=100_000, description="Most requests in any second, over all workers; the vendor's limit is 7."
+    )
+    max_batch: int = Field(250, ge=1, le=250, description="Most calls in one request; the vendor's limit is 250.")
+    max_in_flight: int = Field(4, ge=1, le=64, description="Most requests under way at once.")
+    no_match: NoMatchSettings = Field(NoMatchSettings(), description="What to do when no contact has the number.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_account_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        host = parts.hostname or ""
+        if parts.scheme not in {"http", "https"} or not host or parts.username or parts.query or parts.fragment:
+            raise ValueError("is an address like https://example.amocrm.ru")
+        if parts.path.strip("/"):
+            raise ValueError("is the account's address without a path")
+        if parts.scheme == "http" and not is_loopback(host):
+            raise ValueError("must be https; plain http is for loopback hosts only")
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @model_validator(mode="after")
+    def _has_a_credential(self) -> AccountSettings:
+        if self.token is None:
+            raise ValueError("token is missing: set the long-lived token of the integration (OAuth is not part of this version)")
+        return self
+
+
+class SourceSettings(Group):
+    provider: Literal["generic", "mango"] = Field(description="What kind of PBX this is: generic or mango.")
+    account: str | None = Field(None, description="Account to which its calls go. May be left out where there is only one.")
+    auth: Literal["signature", "bearer"] = Field(
+        "signature", description="generic only: Standard Webhooks signature, or a bearer token, made with the secret."
+    )
+    key: Secret | None = Field(None, description="mango: the API key (vpbx_api_key) of the PBX.")
+    secret: Secret | None = Field(None, description="The shared secret: whsec_..., the bearer token, or Mango's salt.")
+    previous_secret: Secret | None = Field(None, description="The secret before, still accepted while it is being rotated.")
+    path_token: Secret | None = Field(None, description="Secret path segment: POST /hooks/SOURCE/PATH_TOKEN.")
+    timezone: str = Field("UTC", description="IANA time zone of the PBX's wall clock.")
+    hold: Duration = Field(0.0, le=3600, description="How long a call waits for its recording before it is sent.")
+    extensions: Annotated[dict[str, int], BeforeValidator(_parse_json)] = Field(
+        {}, description='Extension to amoCRM user id, as JSON: {"101": 504141}.'
+    )
+    own_numbers: Annotated[tuple[str, ...], BeforeValidator(_split_list)] = Field(
+        (), description="The company's own numbers, separated by commas."
+    )
+    status_overrides: Annotated[dict[str, int], BeforeValidator(_parse_json)] = Field(
+        {}, description='Disposition of the PBX to call status 1-7, as JSON: {"1122": 7}.'
+    )
+    max_body: int | None = Field(None, ge=1_024, le=262_144, description="Largest body of this source in bytes.")
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("is an IANA time zone such as Europe/Moscow")
+        return str(ZoneInfo(value))
+
+    @field_validator("status_overrides")
+    @classmethod
+    def _are_statuses(cls, value: dict[str, int]) -> dict[str, int]:
+        if not all(1 <= status <= 7 for status in value.values()):
+            raise ValueError("gives each disposition a status from 1 to 7")
+        return value
+
+    @model_validator(mode="after")
+    def _can_authenticate(self) -> SourceSettings:
+        if self.provider == "mango" and not (self.key and self.secret):
+            raise ValueError("a mango source needs key (the API key) and secret (the salt)")
+        if self.provider == "generic" and not (self.secret or self.path_token):
+            raise ValueError("a generic source needs a secret or a path_token")
+        return self
+
+
+class DeliverySettings(Group):
+    request_timeout: Duration = Field(20.0, gt=0, description="Longest time for one request to the CRM.")
+    connect_timeout: Duration = Field(5.0, gt=0, description="Longest time to connect to the CRM.")
+    settle_delay: Duration = Field(30.0, description="How long after an unread answer the CRM is asked what it stored.")
+    lease: Duration = Field(60.0, gt=0, description="How long a worker owns the calls it took; then others may take them.")
+    expire_after: Duration = Field(72 * 3600.0, gt=0, description="How long after its first request a failing call is retried.")
+    unknown_after: Duration = Field(
+        24 * 3600.0, gt=0, description="How long an uncertain call is looked for while the CRM cannot be read."
+    )
+    probe_after: Duration = Field(60.0, gt=0, description="First wait before a paused account is tried with one call.")
+    probe_at_most: Duration = Field(900.0, gt=0, description="Longest wait between two tries of a paused account.")
+    ban_probe: Duration = Field(3600.0, gt=0, description="Wait between two tries of an account that is banned (403 page).")
+
+
+class WorkerSettings(Group):
+    max_accounts: int = Field(200, ge=1, le=2000, description="Accounts that one worker drains at once.")
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Settings(Group):
+    """All of it. Built by `configuration.load`, passed down in parts."""
+
+    data_dir: Path = Field(Path("var"), description="Directory for the embedded Redis and other local files.")
+    log: LogSettings = Field(LogSettings(), description="Logging.")
+    redis: RedisSettings = Field(RedisSettings(), description="The queue's store.")
+    ledger: LedgerSettings = Field(LedgerSettings(), description="The call history.")
+    receiver: ReceiverSettings = Field(ReceiverSettings(), description="The webhook receiver.")
+    console: ConsoleSettings = Field(ConsoleSettings(), description="The operators' console.")
+    worker: WorkerSettings = Field(WorkerSettings(), description="The delivering worker.")
+    delivery: DeliverySettings = Field(DeliverySettings(), description="How calls are sent.")
+    accounts: dict[str, AccountSettings] = Field({}, description="amoCRM / Kommo accounts by name.")
+    sources: dict[str, SourceSettings] = Field({}, description="PBX sources by name; the name is in the webhook's address.")
+
+    @field_validator("accounts", "sources")
+    @classmethod
+    def _names_are_short(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r}: a name is 1 to 32 characters of a-z 0-9 _ -")
+        return value
+
+    @model_validator(mode="after")
+    def _sources_have_accounts(self) -> Settings:
+        for name, source in self.sources.items():
+            if source.account is None and len(self.accounts) != 1:
+                raise ValueError(f"sources.{name}.account is missing: there are {len(self.accounts)} accounts to choose from")
+            if source.account is not None and source.account not in self.accounts:
+                raise ValueError(f"sources.{name}.account: there is no account {source.account!r}")
+        return self
+
+    def account_of(self, source: str) -> str:
+        """The account a source delivers to; the only one where it names none."""
+        return self.sources[source].account or next(iter(self.accounts))
