@@ -99,12 +99,8 @@ class Call:
             raise ValueError("started_at is Unix seconds between the years 2000 and 2100")
         if self.link is not None and not is_web_link(self.link):
             raise ValueError("link is an http or https URL")
-        for text in (self.ref, self.phone, self.result, self.extension):
-            if text is not None and text != plain_text(text):
-                raise ValueError("text holds no control or formatting characters")
-        for text in (self.result, self.extension):
-            if text is not None and not 0 < len(text) <= MAX_TEXT:
-                raise ValueError(f"text is 1 to {MAX_TEXT} characters, or absent")
+        _check_texts(self.ref, self.phone)
+        _check_texts(*(text for text in (self.result, self.extension) if text is not None), bounds=(1, MAX_TEXT))
 
     @property
     def key(self) -> CallKey:
@@ -113,6 +109,14 @@ class Call:
     @property
     def uniq(self) -> str:
         return uniq_of(self.source, self.key)
+
+
+def _check_texts(*texts: str, bounds: tuple[int, int] = (0, MAX_REF)) -> None:
+    for text in texts:
+        if not bounds[0] <= len(text) <= bounds[1]:
+            raise ValueError(f"text is {bounds[0]} to {bounds[1]} characters, or absent")
+        if text != plain_text(text):
+            raise ValueError("text holds no control or formatting characters")
 
 
 def call_key(source: str, ref: str, started_at: int | None) -> CallKey:
@@ -177,9 +181,11 @@ def plain_text(text: str) -> str:
 
 def is_web_link(text: str) -> bool:
     """An http(s) URL with a host, printable, without spaces, quotes, backslashes or userinfo."""
-    return len(text) <= MAX_LINK and bool(
-        re.fullmatch(r"https?://[^\s/?#@\\\"'<>]+(?:[/?#][^\s\\\"'<>]*)?", text, re.IGNORECASE)
-    ) and text.isprintable()
+    return (
+        len(text) <= MAX_LINK
+        and bool(re.fullmatch(r"https?://[^\s/?#@\\\"'<>]+(?:[/?#][^\s\\\"'<>]*)?", text, re.IGNORECASE))
+        and text.isprintable()
+    )
 
 
 def masked(phone: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from callbridge.call import CallId
 
@@ -67,13 +67,9 @@ PublicState = Literal[
 
 def public_state(state: State, attempts: int) -> PublicState:
     """Waiting and claimed are `queued`, or `retrying` once a request has been made for the call."""
-    match state:
-        case State.WAITING | State.CLAIMED:
-            return "retrying" if attempts else "queued"
-        case State.SENDING | State.UNCERTAIN | State.PARKED:
-            return state.value
-        case State.DELIVERED | State.UNMATCHED | State.DEAD | State.IGNORED | State.ERASED:
-            return state.value
+    if state in {State.WAITING, State.CLAIMED}:
+        return "retrying" if attempts else "queued"
+    return cast("PublicState", state.value)
 
 
 class Reason(StrEnum):
@@ -254,7 +250,8 @@ class Settlement:
     """One call's move to `state`, carried out only while our fence is the call's fence.
 
     `delay` (seconds from the store's now) schedules waiting, parked and uncertain calls. `refund` gives the attempt back
-    where the CRM processed nothing. `detail` is bounded text for people.
+    where the CRM processed nothing. `detail` is bounded text for people. `looks` counts the read-backs that were complete
+    and did not find the call.
     """
 
     id: CallId
@@ -263,7 +260,8 @@ class Settlement:
     delay: float = 0.0
     refund: bool = False
     detail: str | None = None
-    delivered: Delivered | None = field(default=None)
+    delivered: Delivered | None = None
+    looks: int = 0
 
     def __post_init__(self) -> None:
         if (self.state is State.DELIVERED) != (self.delivered is not None):

@@ -1,69 +1,27 @@
 """Every setting: its name, type, default and description, in one model.
 
-Read from a TOML file (`CALLBRIDGE_CONFIG`, else `./callbridge.toml` if present), overridden by `CALLBRIDGE_*` with `__` for
-nesting, secrets also from files: `CALLBRIDGE_..._FILE=/run/secrets/x` reads the value from that file. Unknown keys are
-errors, because a misspelt key is a default that nobody chose. No instance lives here: the entry points build one and pass
-parts of it down. `.env.example` and `callbridge config example` are made from the descriptions below.
+`configuration` builds an instance from a file and the environment; `.env.example` and `callbridge config example` are made
+from the descriptions below. Unknown keys are errors, because a misspelt key is a default that nobody chose. No instance
+lives here: the entry points build one and pass parts of it down.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import json
 import re
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+from callbridge.values import Duration, Numbers, Secret, Texts, is_loopback, refusal
+from callbridge.values import parse_duration as parse_duration  # noqa: PLC0414 - re-exported for readers of options
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-
-
-def parse_duration(value: Any) -> Any:
-    """`500ms`, `30s`, `5m`, `18h`, `3d` or a number of seconds, to seconds; anything else is left to be refused."""
-    if isinstance(value, str) and (match := re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\s*", value)):
-        return float(match[1]) * _UNITS[match[2] or "s"]
-    return value
-
-
-def _parse_json(value: Any) -> Any:
-    """Mappings and lists may come from the environment as JSON text."""
-    if isinstance(value, str) and value.strip()[:1] in {"{", "["}:
-        try:
-            return json.loads(value)
-        except ValueError as error:
-            raise ValueError("is not valid JSON") from error
-    return value
-
-
-def _split_list(value: Any) -> Any:
-    value = _parse_json(value)
-    if isinstance(value, str):
-        return [item.strip() for item in value.split(",") if item.strip()]
-    return value
-
-
-def _secret_is_not_empty(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().strip():
-        raise ValueError("is empty")
-    return value
-
-
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0, le=366 * 86400)]
-Secret = Annotated[SecretStr, AfterValidator(_secret_is_not_empty)]
 
 
 class Group(BaseModel):
@@ -87,19 +45,32 @@ class RedisSettings(Group):
         description="The least that is accepted before a webhook is acknowledged: always (fsync), everysec, none.",
     )
     prefix: str = Field(
-        "callbridge", pattern=r"^[a-z0-9_-]{1,32}$", description="First part of every key, for several bridges on one Redis."
+        "callbridge",
+        pattern=r"^[a-z0-9_-]{1,32}$",
+        description="First part of every key, for several bridges on one Redis.",
     )
     timeout: Duration = Field(2.0, gt=0, description="Longest wait for one Redis command.")
 
+    @field_validator("url")
+    @classmethod
+    def _is_a_redis_address(cls, value: Secret | None) -> Secret | None:
+        if value and not re.match(r"rediss?://[^/?]|unix://.*/", value.get_secret_value()):
+            raise ValueError("is an address like redis://127.0.0.1:6379/0, rediss://... or unix:///path")
+        return value
+
 
 class LedgerSettings(Group):
-    url: Secret | None = Field(None, description="SQL database of the call history. Unset: SQLite in the data directory.")
+    url: Secret | None = Field(
+        None, description="SQL database of the call history. Unset: SQLite in the data directory."
+    )
 
 
 class ReceiverSettings(Group):
     host: str = Field("127.0.0.1", description="Address on which webhooks are received.")
     port: int = Field(8080, ge=0, le=65535, description="Port on which webhooks are received; 0 takes a free one.")
-    max_body: int = Field(65_536, ge=1_024, le=262_144, description="Largest webhook body in bytes; a source may allow more.")
+    max_body: int = Field(
+        65_536, ge=1_024, le=262_144, description="Largest webhook body in bytes; a source may allow more."
+    )
     body_timeout: Duration = Field(5.0, gt=0, description="Longest time a sender may take for its body.")
     keepalive: Duration = Field(
         15.0, gt=0, description="How long an idle connection is kept; more than the idle time of a proxy in front."
@@ -109,7 +80,9 @@ class ReceiverSettings(Group):
 class ConsoleSettings(Group):
     host: str = Field("127.0.0.1", description="Address of the operators' console.")
     port: int = Field(8090, ge=0, le=65535, description="Port of the operators' console; 0 takes a free one.")
-    password: Secret | None = Field(None, description="Password of the console. Unset: loopback only, one-time login link.")
+    password: Secret | None = Field(
+        None, description="Password of the console. Unset: loopback only, one-time login link."
+    )
 
 
 class LogSettings(Group):
@@ -131,7 +104,9 @@ class NoMatchSettings(Group):
     policy: NoMatchPolicy = Field(
         NoMatchPolicy.WAIT, description="wait: try again until the window closes. record: note it at once."
     )
-    window: Duration = Field(18 * 3600.0, description="How long after its receipt a call waits for its contact to appear.")
+    window: Duration = Field(
+        18 * 3600.0, description="How long after its receipt a call waits for its contact to appear."
+    )
 
     @field_validator("policy")
     @classmethod
@@ -142,7 +117,9 @@ class NoMatchSettings(Group):
 
 
 class AccountSettings(Group):
-    url: str = Field(description="Address of the account, https://NAME.amocrm.ru or .kommo.com; plain http on loopback only.")
+    url: str = Field(
+        description="Address of the account, https://NAME.amocrm.ru or .kommo.com; plain http on loopback only."
+    )
     token: Secret | None = Field(None, description="Long-lived access token of the integration.")
     client_id: str | None = Field(None, description="OAuth client id, instead of a token.")
     client_secret: Secret | None = Field(None, description="OAuth client secret.")
@@ -161,6 +138,10 @@ class AccountSettings(Group):
         host = parts.hostname or ""
         if parts.scheme not in {"http", "https"} or not host or parts.username or parts.query or parts.fragment:
             raise ValueError("is an address like https://example.amocrm.ru")
+        try:
+            parts.port  # noqa: B018 - reading it is the check
+        except ValueError:
+            raise ValueError("has a port that is no port") from None
         if parts.path.strip("/"):
             raise ValueError("is the account's address without a path")
         if parts.scheme == "http" and not is_loopback(host):
@@ -170,29 +151,31 @@ class AccountSettings(Group):
     @model_validator(mode="after")
     def _has_a_credential(self) -> AccountSettings:
         if self.token is None:
-            raise ValueError("token is missing: set the long-lived token of the integration (OAuth is not part of this version)")
+            raise refusal(
+                ("token", "is missing: the long-lived token of the integration (OAuth is not part of this version)")
+            )
         return self
 
 
 class SourceSettings(Group):
     provider: Literal["generic", "mango"] = Field(description="What kind of PBX this is: generic or mango.")
-    account: str | None = Field(None, description="Account to which its calls go. May be left out where there is only one.")
+    account: str | None = Field(
+        None, description="Account to which its calls go. May be left out where there is only one."
+    )
     auth: Literal["signature", "bearer"] = Field(
         "signature", description="generic only: Standard Webhooks signature, or a bearer token, made with the secret."
     )
     key: Secret | None = Field(None, description="mango: the API key (vpbx_api_key) of the PBX.")
     secret: Secret | None = Field(None, description="The shared secret: whsec_..., the bearer token, or Mango's salt.")
-    previous_secret: Secret | None = Field(None, description="The secret before, still accepted while it is being rotated.")
+    previous_secret: Secret | None = Field(
+        None, description="The secret before, still accepted while it is being rotated."
+    )
     path_token: Secret | None = Field(None, description="Secret path segment: POST /hooks/SOURCE/PATH_TOKEN.")
     timezone: str = Field("UTC", description="IANA time zone of the PBX's wall clock.")
     hold: Duration = Field(0.0, le=3600, description="How long a call waits for its recording before it is sent.")
-    extensions: Annotated[dict[str, int], BeforeValidator(_parse_json)] = Field(
-        {}, description='Extension to amoCRM user id, as JSON: {"101": 504141}.'
-    )
-    own_numbers: Annotated[tuple[str, ...], BeforeValidator(_split_list)] = Field(
-        (), description="The company's own numbers, separated by commas."
-    )
-    status_overrides: Annotated[dict[str, int], BeforeValidator(_parse_json)] = Field(
+    extensions: Numbers = Field({}, description='Extension to amoCRM user id, as JSON: {"101": 504141}.')
+    own_numbers: Texts = Field((), description="The company's own numbers, separated by commas.")
+    status_overrides: Numbers = Field(
         {}, description='Disposition of the PBX to call status 1-7, as JSON: {"1122": 7}.'
     )
     max_body: int | None = Field(None, ge=1_024, le=262_144, description="Largest body of this source in bytes.")
@@ -213,10 +196,14 @@ class SourceSettings(Group):
 
     @model_validator(mode="after")
     def _can_authenticate(self) -> SourceSettings:
-        if self.provider == "mango" and not (self.key and self.secret):
-            raise ValueError("a mango source needs key (the API key) and secret (the salt)")
-        if self.provider == "generic" and not (self.secret or self.path_token):
-            raise ValueError("a generic source needs a secret or a path_token")
+        if self.provider == "mango":
+            parts = (("key", self.key, "the API key"), ("secret", self.secret, "the salt"))
+            if missing := [
+                (name, f"is missing: a mango source needs {what}") for name, value, what in parts if not value
+            ]:
+                raise refusal(*missing)
+        elif not (self.secret or self.path_token):
+            raise refusal(("secret", "is missing: a generic source needs a secret or a path_token"))
         return self
 
 
@@ -224,27 +211,24 @@ class DeliverySettings(Group):
     request_timeout: Duration = Field(20.0, gt=0, description="Longest time for one request to the CRM.")
     connect_timeout: Duration = Field(5.0, gt=0, description="Longest time to connect to the CRM.")
     settle_delay: Duration = Field(30.0, description="How long after an unread answer the CRM is asked what it stored.")
-    lease: Duration = Field(60.0, gt=0, description="How long a worker owns the calls it took; then others may take them.")
-    expire_after: Duration = Field(72 * 3600.0, gt=0, description="How long after its first request a failing call is retried.")
+    lease: Duration = Field(
+        60.0, gt=0, description="How long a worker owns the calls it took; then others may take them."
+    )
+    expire_after: Duration = Field(
+        72 * 3600.0, gt=0, description="How long after its first request a failing call is retried."
+    )
     unknown_after: Duration = Field(
         24 * 3600.0, gt=0, description="How long an uncertain call is looked for while the CRM cannot be read."
     )
     probe_after: Duration = Field(60.0, gt=0, description="First wait before a paused account is tried with one call.")
     probe_at_most: Duration = Field(900.0, gt=0, description="Longest wait between two tries of a paused account.")
-    ban_probe: Duration = Field(3600.0, gt=0, description="Wait between two tries of an account that is banned (403 page).")
+    ban_probe: Duration = Field(
+        3600.0, gt=0, description="Wait between two tries of an account that is banned (403 page)."
+    )
 
 
 class WorkerSettings(Group):
     max_accounts: int = Field(200, ge=1, le=2000, description="Accounts that one worker drains at once.")
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Settings(Group):
@@ -259,25 +243,50 @@ class Settings(Group):
     worker: WorkerSettings = Field(WorkerSettings(), description="The delivering worker.")
     delivery: DeliverySettings = Field(DeliverySettings(), description="How calls are sent.")
     accounts: dict[str, AccountSettings] = Field({}, description="amoCRM / Kommo accounts by name.")
-    sources: dict[str, SourceSettings] = Field({}, description="PBX sources by name; the name is in the webhook's address.")
+    sources: dict[str, SourceSettings] = Field(
+        {}, description="PBX sources by name; the name is in the webhook's address."
+    )
 
     @field_validator("accounts", "sources")
     @classmethod
     def _names_are_short(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name in value:
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"{name!r}: a name is 1 to 32 characters of a-z 0-9 _ -")
+        if wrong := [name for name in value if not _NAME.fullmatch(name)]:
+            raise refusal(*((name, "a name is 1 to 32 characters of a-z 0-9 _ -") for name in wrong))
         return value
 
     @model_validator(mode="after")
     def _sources_have_accounts(self) -> Settings:
+        wrong: list[tuple[str, str]] = []
         for name, source in self.sources.items():
+            where = f"sources.{name}.account"
             if source.account is None and len(self.accounts) != 1:
-                raise ValueError(f"sources.{name}.account is missing: there are {len(self.accounts)} accounts to choose from")
-            if source.account is not None and source.account not in self.accounts:
-                raise ValueError(f"sources.{name}.account: there is no account {source.account!r}")
+                wrong.append((where, f"is missing: there are {len(self.accounts)} accounts to choose from"))
+            elif source.account is not None and source.account not in self.accounts:
+                wrong.append((where, f"there is no account {source.account!r}"))
+        if wrong:
+            raise refusal(*wrong)
         return self
 
     def account_of(self, source: str) -> str:
         """The account a source delivers to; the only one where it names none."""
         return self.sources[source].account or next(iter(self.accounts))
+
+
+def group_of(field: FieldInfo) -> tuple[type[Group] | None, bool]:
+    """The group that a field holds, if any, and whether it holds one for each name (accounts, sources)."""
+    named = get_origin(field.annotation) is dict
+    kind: Any = get_args(field.annotation)[1] if named else field.annotation
+    return (kind, named) if isinstance(kind, type) and issubclass(kind, Group) else (None, False)
+
+
+def every_setting(
+    names: Mapping[str, tuple[str, ...]], group: type[Group] = Settings, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    """Each setting with its path, in the order of the model; `names` gives the accounts and sources to walk through."""
+    for key, field in group.model_fields.items():
+        inner, named = group_of(field)
+        if inner is None:
+            yield (*path, key), field
+        else:
+            for below in ((*path, key, name) for name in names.get(key, ())) if named else ((*path, key),):
+                yield from every_setting(names, inner, below)

@@ -21,5 +21,7 @@ def a_call(**changes: Any) -> Call:
     return Call(**(defaults | changes))
 
 
-def a_finished_call(*, account: str = "main", hold: float = 0.0, body: bytes = b'{"id":"x"}', **changes: Any) -> FinishedCall:
+def a_finished_call(
+    *, account: str = "main", hold: float = 0.0, body: bytes = b'{"id":"x"}', **changes: Any
+) -> FinishedCall:
     return FinishedCall(account, a_call(**changes), Webhook("call.finished", body), hold)

@@ -1,0 +1,92 @@
+"""What the queue hands out [pure]: calls under a lease and a fence, and why there are none.
+
+The store fills these in, delivery reads them; neither needs to know the other. Times are Unix seconds of the store's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callbridge.call import Call, CallId
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One call that is ours to send. `call` is None where the stored bytes hold no readable call."""
+
+    id: CallId
+    call: Call | None
+    attempts: int
+    parks: int
+    received_at: float
+    first_sent_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Calls of one account, oldest first. Every later move names `fence`. A `probe` is one call of a paused account."""
+
+    account: str
+    fence: int
+    now: float
+    calls: tuple[Claimed, ...]
+    probe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """No call is due; the next one is in `next_due` seconds, or there is none."""
+
+    next_due: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """The account stands still; in `probe_in` seconds one call may be tried."""
+
+    probe_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    """A call that may be in the CRM, due to be looked for. `looks` counts the complete read-backs without it."""
+
+    id: CallId
+    call: Call | None
+    attempts: int
+    looks: int
+    received_at: float
+    first_sent_at: float
+    last_sent_at: float
+    uncertain_since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Uncertain calls of one account that are ours to look for, under a fence like any claim."""
+
+    account: str
+    fence: int
+    now: float
+    calls: tuple[Uncertain, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimed:
+    """How many calls went where when their worker's lease had ended."""
+
+    waiting: int
+    uncertain: int
+    dead: int
+
+    def __bool__(self) -> bool:
+        return bool(self.waiting or self.uncertain or self.dead)
+
+
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """Accounts that have calls to send, uncertain calls to look for, parked calls to try again."""
+
+    due: frozenset[str]
+    looks: frozenset[str]
+    tries: frozenset[str]

@@ -1,0 +1,257 @@
+"""The drain of one account: claim, translate, wait for a slot, mark, post, settle, say so.
+
+One drain runs per account, several of its requests may be under way, many drains run side by side. Everything slow happens
+before the mark; between the mark and the settlement a call may be in the CRM, and if we die there it is looked for, not
+sent again. What an answer means is decided in `settle`; this module reads the clock, draws the jitter and acts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, assert_never
+
+from callbridge import observe
+from callbridge.call import Call, CallId
+from callbridge.claim import Claim, Claimed, Nothing, Paused
+from callbridge.delivery.batching import BatchSize
+from callbridge.delivery.settle import GoOn, Pause, Plan, Policy, Slow, plan, untranslated
+from callbridge.delivery.split import halves
+from callbridge.errors import StoreUnavailable
+from callbridge.outcome import Answer, PauseReason, PerCall, Ready, Settlement, Translation, WholeRefused
+
+
+class Queue(Protocol):
+    async def claim(self, account: str, size: int) -> Claim | Paused | Nothing: ...
+    async def mark_sending(self, fence: int, ids: Sequence[CallId], *, batch: str, lease: float) -> set[CallId]: ...
+    async def settle(self, fence: int, settlements: Sequence[Settlement], facts: Mapping[str, Any]) -> set[CallId]: ...
+    async def release(self, fence: int, ids: Sequence[CallId]) -> int: ...
+    async def pause(self, account: str, reason: PauseReason, detail: str, first: float, at_most: float) -> bool: ...
+    async def resume(self, account: str) -> float | None: ...
+
+
+class Crm(Protocol):
+    def translate(self, call: Call) -> Translation: ...
+    async def post(self, items: Mapping[CallId, Ready]) -> Answer: ...
+
+
+class Pace(Protocol):
+    @property
+    def free_in(self) -> float: ...
+    async def take(self) -> None: ...
+    async def slow(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How an account is drained. Seconds; `lease` is how long calls in flight stay ours, longer than a request can last."""
+
+    policy: Policy
+    max_batch: int
+    max_in_flight: int
+    lease: float
+    probe_after: float
+    probe_at_most: float
+    ban_probe: float
+
+
+LINGER = 0.05
+"""Seconds until the next due call for which a drain stays: shorter than being woken again."""
+
+RECORD_PAUSE = 0.2
+
+
+class Drain:
+    """Drains one account until nothing is due or `stopping` is set. `run` may be called again and again; what it learnt
+    about the account (batch size, failures in a row) stays.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        *,
+        queue: Queue,
+        crm: Crm,
+        pace: Pace,
+        terms: Terms,
+        stopping: asyncio.Event,
+        jitter: Callable[[], float],
+        new_batch: Callable[[], str],
+    ) -> None:
+        self._account = account
+        self._queue = queue
+        self._crm = crm
+        self._pace = pace
+        self._terms = terms
+        self._stopping = stopping
+        self._jitter = jitter
+        self._new_batch = new_batch
+        self._size = BatchSize(terms.max_batch)
+        self._failures = 0
+        self._in_flight: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Raises `StoreUnavailable` after the requests in flight are settled as well as possible."""
+        try:
+            while not self._stopping.is_set() and await self._step():
+                pass
+        finally:
+            if self._in_flight:
+                await asyncio.wait(self._in_flight)
+
+    async def _step(self) -> bool:
+        """One turn of the drain; False when there is nothing to do now."""
+        if len(self._in_flight) >= self._terms.max_in_flight:
+            await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
+            return True
+        await asyncio.sleep(self._pace.free_in)
+        match await self._queue.claim(self._account, self._size.now):
+            case Claim() as claim:
+                await self._begin(claim)
+                return True
+            case Nothing(next_due):
+                return await self._idle(next_due)
+            case Paused():
+                return await self._idle(None)
+            case other:
+                assert_never(other)
+
+    async def _idle(self, next_due: float | None) -> bool:
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=next_due, return_when=asyncio.FIRST_COMPLETED)
+            return True
+        if next_due is None or next_due > LINGER:
+            return False
+        await asyncio.sleep(next_due)
+        return True
+
+    async def _begin(self, claim: Claim) -> None:
+        """Translates, waits for a slot, and lets the request go its way."""
+        translations = {call.id: self._crm.translate(call.call) if call.call else None for call in claim.calls}
+        ready = {call_id: item for call_id, item in translations.items() if isinstance(item, Ready)}
+        unsent = [settled for call_id, item in translations.items() if (settled := untranslated(call_id, item))]
+        if unsent:
+            await self._record(claim, Plan(GoOn(), tuple(unsent)), {})
+        batch = [call for call in claim.calls if call.id in ready]
+        if not batch:
+            return
+        await self._pace.take()
+        task = asyncio.create_task(self._send(claim, batch, ready))
+        self._in_flight.add(task)
+        task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            observe.event("worker.failed", level="error", account=self._account, stage="send", error=error)
+
+    async def _send(self, claim: Claim, calls: Sequence[Claimed], ready: Mapping[CallId, Ready]) -> None:
+        """One request and everything that follows from it, halves included. A slot has been taken for it."""
+        batch = self._new_batch()
+        try:
+            ours = await self._queue.mark_sending(
+                claim.fence, [call.id for call in calls], batch=batch, lease=self._terms.lease
+            )
+        except StoreUnavailable as error:
+            observe.event("store.unavailable", level="warning", account=self._account, stage="mark", error=error)
+            return  # nothing was sent: the lease brings the calls back
+        calls = [call for call in calls if call.id in ours]
+        if not calls:
+            return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        answer = await self._crm.post({call.id: ready[call.id] for call in calls})
+        seconds = loop.time() - began
+        planned = plan(
+            answer,
+            calls,
+            self._terms.policy,
+            now=claim.now + seconds,
+            failures=self._failures,
+            jitter=self._jitter(),
+        )
+        facts = {"batch": batch, "size": len(calls), "seconds": round(seconds, 3), "answer": type(answer).__name__}
+        await self._record(claim, planned, facts)
+        await self._react(claim, answer, planned, len(calls))
+        if planned.split:
+            await self._send_halves(claim, calls, ready, batch)
+
+    async def _send_halves(
+        self, claim: Claim, calls: Sequence[Claimed], ready: Mapping[CallId, Ready], batch: str
+    ) -> None:
+        observe.event("batch.halved", account=self._account, batch=batch, size=len(calls))
+        first, second = halves(calls)
+        await self._pace.take()
+        await self._send(claim, first, ready)
+        await self._pace.take()
+        # Still marked from the refused batch: marking the same batch again only renews the lease.
+        await self._queue.mark_sending(claim.fence, [call.id for call in second], batch=batch, lease=self._terms.lease)
+        await self._send(claim, second, ready)
+
+    async def _record(self, claim: Claim, planned: Plan, facts: Mapping[str, Any]) -> None:
+        """Settles in the store, again and again while the lease lasts: a result in memory is worth keeping. After that the
+        calls are uncertain, and the CRM is asked what it has.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._terms.lease
+        while True:
+            try:
+                stale = await self._queue.settle(claim.fence, planned.settlements, facts)
+                await self._queue.release(claim.fence, planned.released)
+                break
+            except StoreUnavailable as error:
+                if loop.time() + RECORD_PAUSE >= deadline:
+                    observe.event(
+                        "store.unavailable", level="error", account=self._account, stage="settle", error=error
+                    )
+                    return
+                await asyncio.sleep(RECORD_PAUSE)
+        for settled in planned.settlements:
+            observe.event(
+                "call.settled",
+                id=settled.id,
+                account=self._account,
+                state=settled.state,
+                reason=settled.reason,
+                batch=facts.get("batch"),
+                stale=settled.id in stale,
+            )
+
+    async def _react(self, claim: Claim, answer: Answer, planned: Plan, sent: int) -> None:
+        """What the answer means for the account: its size, its pace, its pause."""
+        observe.event(
+            "batch.posted",
+            account=self._account,
+            calls=sent,
+            answer=type(answer).__name__,
+            probe=claim.probe,
+            detail=getattr(answer, "detail", None),
+        )
+        with contextlib.suppress(StoreUnavailable):
+            match planned.effect:
+                case GoOn():
+                    self._failures = 0
+                    if isinstance(answer, PerCall):
+                        self._size = self._size.answered(sent)
+                    if claim.probe and isinstance(answer, PerCall | WholeRefused):
+                        lasted = await self._queue.resume(self._account)
+                        observe.event("account.resumed", account=self._account, paused_for=lasted)
+                case Slow(seconds, too_heavy):
+                    self._failures += 1
+                    if too_heavy:
+                        self._size = self._size.too_heavy(sent)
+                    await self._pace.slow(seconds)
+                    observe.event("account.slowed", level="warning", account=self._account, seconds=round(seconds, 2))
+                case Pause(reason, detail):
+                    await self._pause(reason, detail)
+                case other:
+                    assert_never(other)
+
+    async def _pause(self, reason: PauseReason, detail: str) -> None:
+        banned = reason is PauseReason.BANNED
+        first = self._terms.ban_probe if banned else self._terms.probe_after
+        at_most = self._terms.ban_probe if banned else self._terms.probe_at_most
+        if await self._queue.pause(self._account, reason, detail, first, at_most):
+            observe.event("account.paused", level="error", account=self._account, reason=reason, detail=detail)

@@ -1,0 +1,97 @@
+"""The drains of one worker: at most one per account, over all workers, and the looks beside them.
+
+A wake-up (an arq job, whose loss costs a second at most) only says "there may be work"; the drain it starts belongs to this
+worker and ends when the account has nothing to do. A wake-up during a drain makes it look once more before it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from callbridge import observe
+from callbridge.errors import StoreUnavailable
+
+
+class Presence(Protocol):
+    async def begin_drain(self, account: str, worker: str) -> bool: ...
+    async def end_drain(self, account: str, worker: str) -> None: ...
+
+
+Work = Callable[[str], Awaitable[object]]
+"""Does one account's work until there is none."""
+
+
+class Drains:
+    """Runs `drain` and `look` per account in the background."""
+
+    def __init__(self, worker: str, *, drain: Work, look: Work, presence: Presence, at_most: int) -> None:
+        self._worker = worker
+        self._drain = drain
+        self._look = look
+        self._presence = presence
+        self._at_most = at_most
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._woken: set[str] = set()
+        self._stopping = False
+
+    async def wake(self, account: str) -> None:
+        """Starts the account's drain unless it runs here or in another living worker, or this worker is full."""
+        if self._stopping:
+            return
+        self._woken.add(account)
+        if account in self._running or len(self._running) >= self._at_most:
+            return
+        self._running[account] = asyncio.create_task(self._run(account))
+
+    async def look(self, account: str) -> None:
+        """Starts a read-back for the account unless one is under way here."""
+        if not self._stopping and account not in self._looking:
+            self._looking[account] = asyncio.create_task(self._run_look(account))
+
+    async def stop(self) -> None:
+        """Waits for the drains, which see the same stop signal, and ends the looks: a look that is ended loses nothing."""
+        self._stopping = True
+        for task in self._looking.values():
+            task.cancel()
+        tasks = [*self._running.values(), *self._looking.values()]
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _run(self, account: str) -> None:
+        try:
+            if await self._presence.begin_drain(account, self._worker):
+                observe.event("drain.started", level="debug", account=account)
+                await self._drain_while_woken(account)
+                observe.event("drain.ended", level="debug", account=account)
+        except StoreUnavailable as error:
+            observe.event("store.unavailable", level="warning", account=account, stage="drain", error=error)
+        except Exception as error:  # noqa: BLE001 # a bug in one account's drain must not stop the others
+            observe.event("worker.failed", level="error", account=account, stage="drain", error=error)
+        finally:
+            # After a failure, or where another worker drains, nobody hurries: the sweep rings every second.
+            self._woken.discard(account)
+            del self._running[account]
+
+    async def _drain_while_woken(self, account: str) -> None:
+        try:
+            while account in self._woken and not self._stopping:
+                self._woken.discard(account)
+                await self._drain(account)
+        finally:
+            with contextlib.suppress(StoreUnavailable):
+                await self._presence.end_drain(account, self._worker)
+
+    async def _run_look(self, account: str) -> None:
+        try:
+            while await self._look(account) and not self._stopping:
+                pass
+        except StoreUnavailable as error:
+            observe.event("store.unavailable", level="warning", account=account, stage="look", error=error)
+        except Exception as error:  # noqa: BLE001 # as above
+            observe.event("worker.failed", level="error", account=account, stage="look", error=error)
+        finally:
+            self._looking.pop(account, None)

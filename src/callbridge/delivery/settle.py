@@ -1,0 +1,197 @@
+"""What one answer means for each call of its batch, and for its account [pure].
+
+`plan` is total: every call of the batch leaves in exactly one of settlements, released, or split, whatever the CRM said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from callbridge.call import CallId
+from callbridge.claim import Claimed, Uncertain
+from callbridge.delivery import backoff
+from callbridge.outcome import (
+    AccountStopped,
+    Answer,
+    Delivered,
+    NoAnswer,
+    NotForCrm,
+    NotSent,
+    Outcome,
+    PauseReason,
+    PerCall,
+    ReadBack,
+    Ready,
+    Reason,
+    Refused,
+    Resend,
+    Settlement,
+    SlowDown,
+    State,
+    Translation,
+    Unanswered,
+    Unmatched,
+    Unreadable,
+    Untranslatable,
+    WholeRefused,
+)
+
+LOOKS_BEFORE_ABSENT = 2
+"""A note may be committed late: one complete look without it proves nothing, two that stand apart do."""
+
+LOOK_AGAIN_AT_MOST = 900.0
+"""Seconds between two looks while the CRM cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What an account's operator decided. Seconds; `park_window` is None where unmatched calls are recorded at once."""
+
+    park_window: float | None
+    settle_delay: float
+    expire_after: float
+    unknown_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class GoOn:
+    """The account answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """No request to the account for `seconds`. `too_heavy` asks for smaller batches."""
+
+    seconds: float
+    too_heavy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No request to the account until somebody acts."""
+
+    reason: PauseReason
+    detail: str
+
+
+Effect = GoOn | Slow | Pause
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`released` calls go back untouched; `split` calls stay ours and are sent again in halves."""
+
+    effect: Effect
+    settlements: tuple[Settlement, ...] = ()
+    released: tuple[CallId, ...] = ()
+    split: tuple[CallId, ...] = ()
+
+
+def plan(answer: Answer, calls: Sequence[Claimed], policy: Policy, *, now: float, failures: int, jitter: float) -> Plan:
+    """`failures` counts the account's unanswered requests in a row before this one."""
+    ids = tuple(call.id for call in calls)
+    match answer:
+        case PerCall(outcomes):
+            return Plan(GoOn(), tuple(_settlement(call, outcomes[call.id], policy, now) for call in calls))
+        case WholeRefused(detail):
+            if len(ids) > 1:
+                return Plan(GoOn(), split=ids)
+            return Plan(GoOn(), tuple(_dead(call_id, Reason.REFUSED_BY_CRM, detail) for call_id in ids))
+        case SlowDown(retry_after):
+            return Plan(Slow(backoff.slower_wait(retry_after, failures, jitter)), released=ids)
+        case AccountStopped(reason, detail):
+            return Plan(Pause(reason, detail), released=ids)
+        case NotSent():
+            return Plan(Slow(backoff.outage_wait(failures + 1, jitter)), released=ids)
+        case NoAnswer(detail, too_heavy):
+            wait = Slow(backoff.outage_wait(failures + 1, jitter), too_heavy)
+            return Plan(wait, tuple(_uncertain(call_id, Reason.NO_ANSWER, policy, detail) for call_id in ids))
+        case _:
+            assert_never(answer)
+
+
+def _settlement(call: Claimed, outcome: Outcome, policy: Policy, now: float) -> Settlement:
+    match outcome:
+        case Delivered():
+            return Settlement(call.id, State.DELIVERED, delivered=outcome)
+        case Unmatched():
+            wait = None
+            if policy.park_window is not None:
+                wait = backoff.park_for(call.parks, call.received_at, now, policy.park_window)
+            if wait is None:
+                return Settlement(call.id, State.UNMATCHED, Reason.NO_MATCHING_ENTITY)
+            return Settlement(call.id, State.PARKED, Reason.NO_MATCHING_ENTITY, delay=wait)
+        case Refused(detail):
+            return _dead(call.id, Reason.REFUSED_BY_CRM, detail)
+        case Resend():
+            return Settlement(call.id, State.WAITING, Reason.BATCH_REFUSED)
+        case Unanswered(reason):
+            return _uncertain(call.id, reason, policy)
+        case _:
+            assert_never(outcome)
+
+
+def untranslated(call_id: CallId, translation: Translation | None) -> Settlement | None:
+    """What becomes of a claimed call that is not sent at all; None for one that is. No translation: no readable call."""
+    match translation:
+        case Ready():
+            return None
+        case NotForCrm(reason):
+            return Settlement(call_id, State.IGNORED, reason)
+        case Untranslatable(problem):
+            return _dead(call_id, Reason.UNTRANSLATABLE, problem)
+        case None:
+            return _dead(call_id, Reason.UNDECODABLE, "the stored webhook holds no readable call")
+        case _:
+            assert_never(translation)
+
+
+def conclude(
+    read: ReadBack | Unreadable, calls: Sequence[Uncertain], policy: Policy, *, now: float, jitter: float
+) -> tuple[Settlement, ...]:
+    """What a read-back means for the calls that were looked for: exactly one settlement each."""
+    return tuple(_concluded(read, call, policy, now, jitter) for call in calls)
+
+
+def _concluded(read: ReadBack | Unreadable, call: Uncertain, policy: Policy, now: float, jitter: float) -> Settlement:
+    if call.call is None:
+        return _dead(call.id, Reason.UNDECODABLE, "the stored webhook holds no readable call")
+    if note := read.notes.get(call.call.uniq):
+        return Settlement(call.id, State.DELIVERED, delivered=note)
+    match read:
+        case Unreadable(detail):
+            if now - call.uncertain_since >= policy.unknown_after:
+                return _dead(call.id, Reason.UNKNOWN_OUTCOME, detail)
+            waited = max(policy.settle_delay, now - call.uncertain_since)
+            return _uncertain(call.id, Reason.NO_ANSWER, policy, detail, call.looks, min(waited, LOOK_AGAIN_AT_MOST))
+        case ReadBack():
+            looks = call.looks + 1
+            if looks < LOOKS_BEFORE_ABSENT:
+                return _uncertain(call.id, Reason.NO_ANSWER, policy, looks=looks)
+            if now - call.first_sent_at >= policy.expire_after:
+                return _dead(
+                    call.id, Reason.EXPIRED, "the CRM gave no readable answer for as long as calls are retried"
+                )
+            return Settlement(
+                call.id, State.WAITING, Reason.ABSENT_IN_CRM, delay=backoff.retry_in(call.attempts, jitter)
+            )
+        case _:
+            assert_never(read)
+
+
+def _dead(call_id: CallId, reason: Reason, detail: str) -> Settlement:
+    return Settlement(call_id, State.DEAD, reason, detail=detail)
+
+
+def _uncertain(
+    call_id: CallId,
+    reason: Reason,
+    policy: Policy,
+    detail: str | None = None,
+    looks: int = 0,
+    wait: float | None = None,
+) -> Settlement:
+    delay = policy.settle_delay if wait is None else wait
+    return Settlement(call_id, State.UNCERTAIN, reason, delay=delay, detail=detail, looks=looks)

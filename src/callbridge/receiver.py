@@ -1,0 +1,78 @@
+"""The receiver role: webhooks in, durable calls out, and a word to the workers.
+
+It is ready only while Redis keeps the promise that an acknowledgement makes; it looks again every few seconds, because an
+operator may change Redis under a running receiver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from callbridge import observe
+from callbridge.errors import StoreUnavailable
+from callbridge.intake.accept import Acceptor
+from callbridge.intake.http import Readiness, Running, build_app, serve
+from callbridge.settings import Settings
+from callbridge.store.bell import Bell, arq_redis
+from callbridge.store.durability import stands
+from callbridge.store.inbox import RedisInbox
+from callbridge.wiring import Store, open_store, sources
+
+LOOK_EVERY = 2.0
+"""Seconds between two looks at how Redis persists."""
+
+
+class Promise:
+    """Whether a 2xx may be given now."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._wanted = settings.redis.durability
+        self._redis = store.scripts.redis
+        self.readiness = Readiness(ok=False, durability="unknown", problems=("not looked yet",))
+
+    async def look(self) -> None:
+        try:
+            standing = await stands(self._redis, self._wanted)
+        except StoreUnavailable as error:
+            seen = Readiness(ok=False, durability="unknown", problems=(str(error),))
+        else:
+            seen = Readiness(ok=not standing.problems, durability=standing.level.value, problems=standing.problems)
+        if seen != self.readiness:
+            level = "info" if seen.ok else "error"
+            observe.event(
+                "store.durability", level=level, ok=seen.ok, durability=seen.durability, problems=seen.problems
+            )
+        self.readiness = seen
+
+    async def keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            await self.look()
+
+
+@asynccontextmanager
+async def receiver(settings: Settings, url: str) -> AsyncIterator[Running]:
+    """A listening receiver. On the way out it stops listening first, finishes what it has read, and closes Redis last."""
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings, url))
+        bell = Bell(arq_redis(url, store.scripts.root, patience=settings.redis.timeout), store.scripts.root)
+        stack.push_async_callback(bell.close)
+        inbox = RedisInbox(store.scripts, time.time, bell.ring)
+        promise = Promise(settings, store)
+        await promise.look()
+        looking = asyncio.create_task(promise.keep_looking())
+        stack.callback(looking.cancel)
+        app = build_app(
+            Acceptor(sources(settings), inbox, time.time),
+            ready=lambda: promise.readiness,
+            body_timeout=settings.receiver.body_timeout,
+            max_body=settings.receiver.max_body,
+        )
+        running = await serve(
+            app, settings.receiver.host, settings.receiver.port, keepalive=settings.receiver.keepalive
+        )
+        stack.push_async_callback(running.stop)
+        yield running

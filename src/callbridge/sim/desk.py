@@ -1,0 +1,188 @@
+"""Where a request is decided [pure]: the limits, then the faults at the door, then the token, then its endpoint.
+
+What the calls leave behind and what the sender is told about it are decided apart from each other, so that the two can
+differ, as in life. Apart from `crm`, which knows HTTP; here a request is a value, and the answer a `Reply`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from callbridge.sim import answers
+from callbridge.sim.answers import Answer
+from callbridge.sim.arsenal import Arsenal
+from callbridge.sim.calls import invalid_items, poisonous, read_batch, store
+from callbridge.sim.config import SimConfig
+from callbridge.sim.endpoints import ROOT, Account, ApiRequest, respond
+from callbridge.sim.entities import World
+from callbridge.sim.faults import ArmedFault, Scope, Stage, parse_fault
+from callbridge.sim.journal import Journal, Seen
+from callbridge.sim.limits import Gate, Passage
+from callbridge.sim.notes import NoteBook
+from callbridge.sim.replies import Reply, Reset, Silence, Whole, end
+from callbridge.sim.results import invalid, poisoned, tell
+
+CALLS = f"{ROOT}/calls"
+
+
+class Dice(Protocol):
+    """Where the lots of shares and shuffles come from."""
+
+    def random(self) -> float: ...
+
+    def shuffle(self, x: list[Any], /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A reply and how long it is held back."""
+
+    reply: Reply
+    delay: float = 0.0
+
+
+class Desk:
+    """One account with everything that answers for it. `clock` is read only where something is stored."""
+
+    def __init__(self, config: SimConfig, clock: Callable[[], float], dice: Dice) -> None:
+        self.account = Account(
+            config,
+            World(contacts=config.contacts, match_all=config.match_all),
+            NoteBook(config.max_notes),
+        )
+        self.arsenal = Arsenal(dice.random)
+        self.journal = Journal(config.max_requests)
+        self._config, self._clock, self._dice = config, clock, dice
+        self._gate = Gate(
+            rate=config.rate,
+            account_rate=config.account_limit(),
+            ban_after=config.ban_after,
+            ban_for=config.ban_for,
+        )
+        self._over_limit = parse_fault(config.limit_answer)
+        for fault in config.armed_faults():
+            self.arsenal.arm(fault, clock())
+
+    def decide(self, request: ApiRequest, token: str, seen: Seen) -> Decision:
+        kind = _kind(request)
+        batch = read_batch(request.body) if kind is Scope.CALLS else []
+        size = 0
+        if isinstance(batch, list):
+            size = len(batch)
+            uniqs = tuple(str(item["uniq"]) for item in batch if isinstance(item, dict) and "uniq" in item)
+            self.journal.carried(seen, size, uniqs)
+        if refusal := self._limit(seen, kind, request.now):
+            return Decision(Whole(refusal))
+        slow = self._every(Stage.DELAY, kind, seen)
+        delay = self._config.latency + sum(fault.number for fault in slow.values())
+        russian = bool(self._every(Stage.VOICE, kind, seen))
+        if door := self._first(Stage.DOOR, kind, seen, _batch_is_over(size)):
+            return Decision(_refusal(door, request, russian=russian), delay)
+        if not token or (self._config.tokens and token not in self._config.tokens):
+            return Decision(Whole(answers.unauthorized(russian=russian)), delay)
+        if kind is not Scope.CALLS:
+            answer = respond(self.account, request)
+            return Decision(end(answer, self._first(Stage.ENDING, kind, seen), _trace_id(request)), delay)
+        if isinstance(batch, Answer):
+            return Decision(Whole(batch), delay)
+        return Decision(self._calls(batch, request, seen, russian=russian), delay)
+
+    def _limit(self, seen: Seen, kind: Scope, now: float) -> Answer | None:
+        if self._first(Stage.BAN, kind, seen):
+            return answers.gateway_page(403)
+        match self._gate.enter(seen.token, now):
+            case Passage.FREE:
+                return None
+            case Passage.BANNED:
+                return answers.gateway_page(403)
+            case Passage.TOO_MANY:
+                return _too_many(self._over_limit, now)
+
+    def _calls(self, batch: list[Any], request: ApiRequest, seen: Seen, *, russian: bool) -> Reply:
+        if errors := invalid_items(batch):
+            return Whole(invalid(errors, russian=russian))
+        if check := self._first(Stage.CHECK, Scope.CALLS, seen, _batch_holds_poison(batch)):
+            return Whole(poisoned(poisonous(batch, check.text), check.name, russian=russian))
+        twists = self._every(Stage.RESULT, Scope.CALLS, seen)
+        ending = self._first(Stage.ENDING, Scope.CALLS, seen, _batch_is_over(len(batch)))
+
+        def commit(items: list[Any]) -> Answer:
+            unknown = twists.get("unknown-error")
+            results = store(
+                items,
+                self.account.world,
+                self.account.book,
+                request=seen.number,
+                now=self._clock(),
+                dedup="dedup" in twists,
+                first_refused_with=int(unknown.number) if unknown else None,
+            )
+            account_id, shuffle = self._config.account_id, self._dice.shuffle
+            return tell(results, twists, account_id=account_id, base=request.base, russian=russian, shuffle=shuffle)
+
+        if ending is None:
+            return Whole(commit(batch))
+        if ending.name == "late-commit":
+            return Silence(ending.number, lambda: commit(batch))
+        kept = batch[: len(batch) // 2] if ending.name.endswith("-half") else batch
+        return end(commit(kept), ending, _trace_id(request))
+
+    def _first(
+        self, stage: Stage, kind: Scope, seen: Seen, applies: Callable[[ArmedFault], bool] = lambda _: True
+    ) -> ArmedFault | None:
+        fault = self.arsenal.first(stage, kind, seen.at, applies)
+        if fault is not None:
+            seen.faults.append(fault.name)
+        return fault
+
+    def _every(self, stage: Stage, kind: Scope, seen: Seen) -> dict[str, ArmedFault]:
+        faults = self.arsenal.every(stage, kind, seen.at)
+        seen.faults.extend(faults)
+        return faults
+
+
+def _kind(request: ApiRequest) -> Scope:
+    if request.method in {"GET", "HEAD", "OPTIONS"}:
+        return Scope.READS
+    return Scope.CALLS if request.method == "POST" and request.path == CALLS else Scope.WRITES
+
+
+def _batch_is_over(size: int) -> Callable[[ArmedFault], bool]:
+    return lambda fault: not fault.name.startswith("504-over") or size > fault.number
+
+
+def _batch_holds_poison(batch: list[Any]) -> Callable[[ArmedFault], bool]:
+    return lambda fault: not fault.text or bool(poisonous(batch, fault.text))
+
+
+def _refusal(fault: ArmedFault, request: ApiRequest, *, russian: bool) -> Reply:
+    """What stands behind each fault at the door."""
+    match fault.name:
+        case "401":
+            return Whole(answers.unauthorized(russian=russian))
+        case "402":
+            return Whole(answers.payment_required(russian=russian))
+        case "403":
+            return Whole(answers.missing_scope())
+        case "404":
+            return Whole(answers.not_found(request.method, request.base + request.path))
+        case "redirect":
+            return Whole(answers.redirect(fault.text))
+        case "reset-before":
+            return Reset()
+        case "html-200-before":
+            return Whole(answers.maintenance_page())
+        case name if name.startswith("429"):
+            return Whole(_too_many(fault, request.now))
+        case name:
+            return Whole(answers.broken(int(name[:3]), _trace_id(request)))
+
+
+def _too_many(fault: ArmedFault, now: float) -> Answer:
+    return answers.too_many(fault.name, fault.number, now)
+
+
+def _trace_id(request: ApiRequest) -> str:
+    return f"{request.number:032x}"

@@ -1,0 +1,33 @@
+#!lua flags=allow-oom
+-- replay: lets dead calls be sent again, with a fresh budget. A call whose outcome is unknown may be in the CRM, so it is
+-- looked for first. What holds no call (undecodable) and what is not dead any more stays as it is.
+--
+-- KEYS[1]  root of all keys, see keys.py
+-- ARGV     ids, at most 200
+-- Returns  ids that were moved
+local root = KEYS[1]
+if #ARGV == 0 or #ARGV > 200 then return redis.error_reply('REPLAY wants 1 to 200 ids') end
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local moved = {}
+for _, id in ipairs(ARGV) do
+  local call = root .. 'call:' .. id
+  local state, account, reason, attempts = unpack(redis.call('HMGET', call, 'st', 'ac', 'rs', 'at'))
+  if state == 'dead' and reason ~= 'undecodable' then
+    local to = reason == 'unknown_outcome' and 'uncertain' or 'waiting'
+    redis.call('ZREM', root .. 'dead', id)
+    redis.call('HDEL', call, 'rs', 'de', 'fs', 'dt', 'us', 'lk')
+    redis.call('HSET', call, 'st', to, 'up', now)
+    if to == 'uncertain' then
+      redis.call('HSET', call, 'us', now)
+      redis.call('ZADD', root .. 'uncertain:' .. account, now, id)
+    else
+      redis.call('ZADD', root .. 'due:' .. account, now, id)
+      if tonumber(attempts or 0) > 0 then redis.call('SADD', root .. 'retrying', id) end
+    end
+    redis.call('RPUSH', root .. 'story:' .. id, cjson.encode({at = now, what = 'replayed', was = reason}))
+    moved[#moved + 1] = id
+  end
+end
+return moved

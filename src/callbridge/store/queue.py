@@ -1,0 +1,147 @@
+"""The queue: claim, mark sending, settle, release, reclaim, look, revive. One method a Lua verb, values in and out.
+
+Every move is one script, carried out only under the fence that the claim gave. All methods raise `StoreUnavailable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from callbridge.call import Call, CallId
+from callbridge.claim import Agenda, Claim, Claimed, Looked, Nothing, Paused, Reclaimed, Uncertain
+from callbridge.errors import StoreUnavailable
+from callbridge.outcome import PauseReason, Settlement
+from callbridge.store.envelope import EnvelopeError, unseal
+from callbridge.store.scripts import Scripts
+
+MAX_TAKEN = 250
+FATAL_DEATHS = 5
+"""A call that was claimed by five workers, each of which died before sending it, is not given to a sixth."""
+
+
+class RedisQueue:
+    """The calls of all accounts. `lease` and `look_in` are seconds."""
+
+    def __init__(self, scripts: Scripts, *, lease: float, look_in: float) -> None:
+        self._scripts = scripts
+        self._lease = _ms(lease)
+        self._look_in = _ms(look_in)
+
+    async def claim(self, account: str, size: int) -> Claim | Paused | Nothing:
+        """Up to `size` due calls, oldest first, ours until the lease ends."""
+        reply = await self._scripts.run("claim", account, min(size, MAX_TAKEN), self._lease)
+        match reply[0]:
+            case b"none":
+                return Nothing(next_due=None if reply[2] < 0 else reply[2] / 1000)
+            case b"paused":
+                return Paused(probe_in=reply[2] / 1000)
+            case b"calls" | b"probe":
+                calls = tuple(_claimed(*reply[at : at + 7]) for at in range(3, len(reply), 7))
+                return Claim(account, reply[2], reply[1] / 1000, calls, probe=reply[0] == b"probe")
+            case other:
+                raise StoreUnavailable(f"claim: unexpected reply {other!r}")
+
+    async def mark_sending(self, fence: int, ids: Sequence[CallId], *, batch: str, lease: float) -> set[CallId]:
+        """Those of `ids` that are still ours, now counted as one attempt each; `lease` in seconds from now."""
+        reply = await self._scripts.run("sending", fence, _ms(lease), batch, *ids)
+        return {CallId(call_id.decode()) for call_id in reply}
+
+    async def settle(self, fence: int, settlements: Sequence[Settlement], facts: Mapping[str, Any]) -> set[CallId]:
+        """Carries the settlements out; `facts` about the request join each call's story. Returns what was stale."""
+        if not settlements:
+            return set()
+        rows = [orjson.dumps(_row(settlement)) for settlement in settlements]
+        reply = await self._scripts.run("settle", fence, orjson.dumps(facts), *rows)
+        return {CallId(call_id.decode()) for call_id in reply}
+
+    async def release(self, fence: int, ids: Sequence[CallId]) -> int:
+        """Puts calls back that were not sent, or turned away unread; their attempt is given back."""
+        return int(await self._scripts.run("release", fence, *ids)) if ids else 0
+
+    async def reclaim(self, limit: int = 200) -> Reclaimed:
+        waiting, uncertain, dead = await self._scripts.run("reclaim", limit, self._look_in, FATAL_DEATHS)
+        return Reclaimed(waiting, uncertain, dead)
+
+    async def look(self, account: str, size: int, lease: float) -> Looked | None:
+        """Uncertain calls whose look is due, ours alone for `lease` seconds; None when there are none."""
+        reply = await self._scripts.run("look", account, min(size, MAX_TAKEN), _ms(lease))
+        if not reply[1]:
+            return None
+        calls = tuple(_uncertain(*reply[at : at + 8]) for at in range(2, len(reply), 8))
+        return Looked(account, reply[1], reply[0] / 1000, calls)
+
+    async def revive(self, account: str, limit: int = 200) -> int:
+        return int(await self._scripts.run("revive", account, limit))
+
+    async def pause(self, account: str, reason: PauseReason, detail: str, first: float, at_most: float) -> bool:
+        """True if the account was not paused for this reason before."""
+        waits = max(1, _ms(first)), max(1, _ms(first), _ms(at_most))
+        return bool(await self._scripts.run("pause", account, reason.value, detail[:300], *waits))
+
+    async def resume(self, account: str) -> float | None:
+        """How many seconds the pause had lasted; None if there was none."""
+        lasted = int(await self._scripts.run("resume", account))
+        return None if lasted < 0 else lasted / 1000
+
+    async def agenda(self) -> Agenda:
+        reply = await self._scripts.run("agenda")
+        rows = [(reply[at].decode(), *reply[at + 1 : at + 4]) for at in range(0, len(reply), 4)]
+        return Agenda(
+            due=frozenset(account for account, due, _, _ in rows if due),
+            looks=frozenset(account for account, _, look, _ in rows if look),
+            tries=frozenset(account for account, _, _, tries in rows if tries),
+        )
+
+
+def _claimed(
+    call_id: bytes, attempts: Any, parks: Any, received: Any, first_sent: bytes, link: bytes, envelope: bytes
+) -> Claimed:
+    return Claimed(
+        CallId(call_id.decode()),
+        _call(envelope, link),
+        attempts=int(attempts),
+        parks=int(parks),
+        received_at=int(received) / 1000,
+        first_sent_at=int(first_sent) / 1000 if first_sent else None,
+    )
+
+
+def _uncertain(
+    call_id: bytes, attempts: Any, looks: Any, received: Any, first: Any, last: Any, since: Any, envelope: bytes
+) -> Uncertain:
+    return Uncertain(
+        CallId(call_id.decode()),
+        _call(envelope, b""),
+        attempts=int(attempts),
+        looks=int(looks),
+        received_at=int(received) / 1000,
+        first_sent_at=int(first) / 1000,
+        last_sent_at=int(last) / 1000,
+        uncertain_since=int(since) / 1000,
+    )
+
+
+def _call(envelope: bytes, link: bytes) -> Call | None:
+    """None where the stored bytes hold no call that we can read: for a person, not for the CRM."""
+    try:
+        call = unseal(envelope).call
+        return replace(call, link=link.decode()) if call and link else call
+    except (EnvelopeError, ValueError):
+        return None
+
+
+def _row(settlement: Settlement) -> list[Any]:
+    note = settlement.delivered
+    return [
+        settlement.id, settlement.state, settlement.reason or "", _ms(settlement.delay), int(settlement.refund),
+        settlement.detail or "", note.note_id if note else 0, note.entity_type if note else "",
+        note.entity_id if note else 0, settlement.looks,
+    ]  # fmt: skip
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

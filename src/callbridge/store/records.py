@@ -1,0 +1,159 @@
+"""The read side: stored calls as people list them, their stories, and how many stand where. Never writes.
+
+Lists walk the index newest first in bounded pages; a filter costs a page at a time, never the whole set at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from redis.exceptions import RedisError
+
+from callbridge.call import Call, CallId, Webhook
+from callbridge.errors import StoreUnavailable
+from callbridge.outcome import PublicState, State, public_state
+from callbridge.store import keys
+from callbridge.store.envelope import Envelope, EnvelopeError, unseal
+from callbridge.store.keys import CallField
+from callbridge.store.scripts import Scripts
+
+PAGE = 500
+
+_FIELDS = (
+    CallField.STATE, CallField.ACCOUNT, CallField.SOURCE, CallField.ATTEMPTS, CallField.RECEIVED, CallField.UPDATED,
+    CallField.REASON, CallField.DETAIL, CallField.NOTE, CallField.ENTITY_TYPE, CallField.ENTITY, CallField.LINK,
+    CallField.DUPLICATES, CallField.VARIANTS,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One stored call as it stands now. `envelope` is None only for bytes we cannot read any more."""
+
+    id: CallId
+    state: PublicState
+    account: str
+    source: str
+    attempts: int
+    received_at: float
+    updated_at: float
+    reason: str | None
+    detail: str | None
+    note_id: int | None
+    entity_type: str | None
+    entity_id: int | None
+    link: str | None
+    duplicates: int
+    variants: int
+    envelope: Envelope | None
+
+    @property
+    def call(self) -> Call | None:
+        return self.envelope.call if self.envelope else None
+
+    @property
+    def webhook(self) -> Webhook | None:
+        return self.envelope.webhook if self.envelope else None
+
+
+class RedisRecords:
+    """Reads calls. All methods raise `StoreUnavailable`."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._redis = scripts.redis
+        self._root = scripts.root
+
+    async def get(self, call_id: CallId) -> Record | None:
+        records = await self._read([call_id.encode()])
+        return records[0] if records else None
+
+    async def story(self, call_id: CallId) -> list[dict[str, Any]]:
+        """What happened to the call after it was received, oldest first; each entry has `at` (Unix seconds) and `what`."""
+        try:
+            rows = await self._redis.lrange(keys.story(self._root, call_id), 0, -1)  # type: ignore[misc] # typed for both worlds
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"story: {error}") from error
+        entries = [orjson.loads(row) for row in rows]
+        return [entry | {"at": entry["at"] / 1000} for entry in entries]
+
+    async def newest(self, *, since: float | None = None, until: float | None = None) -> AsyncIterator[Record]:
+        """Calls by time of receipt, newest first, received in [since, until)."""
+        upper = "+inf" if until is None else f"({round(until * 1000)}"
+        lower = "-inf" if since is None else f"{round(since * 1000)}"
+        async for record in self._walk(f"{self._root}index", upper, lower):
+            yield record
+
+    async def in_state(self, state: State) -> AsyncIterator[Record]:
+        """Calls of one final state, latest first."""
+        async for record in self._walk(keys.final(self._root, state), "+inf", "-inf"):
+            yield record
+
+    async def _walk(self, key: str, upper: str, lower: str) -> AsyncIterator[Record]:
+        """Pages by score and position: calls that leave or join meanwhile neither repeat nor hide a neighbour."""
+        seen: set[bytes] = set()
+        while True:
+            try:
+                rows = await self._redis.zrevrangebyscore(key, upper, lower, 0, PAGE + len(seen), withscores=True)
+            except (RedisError, OSError, TimeoutError) as error:
+                raise StoreUnavailable(f"list: {error}") from error
+            fresh = [row for row in rows if row[0] not in seen]
+            if not fresh:
+                return
+            for record in await self._read([call_id for call_id, _ in fresh]):
+                yield record
+            last = fresh[-1][1]
+            seen = {call_id for call_id, score in rows if score == last}
+            upper = f"{last:.0f}"
+
+    async def _read(self, ids: Sequence[bytes]) -> list[Record]:
+        try:
+            async with self._redis.pipeline(transaction=False) as pipeline:
+                for call_id in ids:
+                    pipeline.hmget(keys.call(self._root, call_id.decode()), list(_FIELDS))
+                pipeline.hmget(f"{self._root}bodies", [call_id.decode() for call_id in ids])
+                *rows, bodies = await pipeline.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"read: {error}") from error
+        return [
+            _record(CallId(call_id.decode()), dict(zip(_FIELDS, row, strict=True)), body)
+            for call_id, row, body in zip(ids, rows, bodies, strict=True)
+            if row[0] is not None
+        ]
+
+
+def _record(call_id: CallId, row: Mapping[str, bytes | None], body: bytes | None) -> Record:
+    def text(name: str) -> str | None:
+        value = row[name]
+        return value.decode() if value else None
+
+    def number(name: str) -> int | None:
+        value = row[name]
+        return int(value) if value else None
+
+    try:
+        envelope = unseal(body or b"")
+    except EnvelopeError:
+        envelope = None
+    attempts, received = number(CallField.ATTEMPTS) or 0, number(CallField.RECEIVED) or 0
+    state = State(text(CallField.STATE) or "")
+    return Record(
+        id=call_id,
+        state=public_state(state, attempts),
+        account=text(CallField.ACCOUNT) or "",
+        source=text(CallField.SOURCE) or "",
+        attempts=attempts,
+        received_at=received / 1000,
+        updated_at=(number(CallField.UPDATED) or received) / 1000,
+        reason=text(CallField.REASON),
+        detail=text(CallField.DETAIL),
+        note_id=number(CallField.NOTE),
+        entity_type=text(CallField.ENTITY_TYPE),
+        entity_id=number(CallField.ENTITY),
+        link=text(CallField.LINK) or (envelope.call.link if envelope and envelope.call else None),
+        duplicates=number(CallField.DUPLICATES) or 0,
+        variants=number(CallField.VARIANTS) or 0,
+        envelope=envelope,
+    )

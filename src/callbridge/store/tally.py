@@ -1,0 +1,148 @@
+"""How many calls stand where, which accounts are paused, what the sources sent.
+
+Reads only, and never a set as a whole: a figure costs the same at ten and at a million calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from callbridge.errors import StoreUnavailable
+from callbridge.outcome import PauseReason, State
+from callbridge.store import keys
+from callbridge.store.scripts import Scripts
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Unix seconds of the store's clock; `probe_in` in seconds."""
+
+    reason: PauseReason
+    detail: str
+    since: float
+    probe_in: float
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTally:
+    """`oldest_waiting` is how many seconds the oldest due call has been due; None when none is."""
+
+    account: str
+    waiting: int
+    uncertain: int
+    parked: int
+    oldest_waiting: float | None
+    pause: Pause | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTally:
+    """`counts` by stored, duplicate, variant, recording, ignored; `last_seen` in seconds ago."""
+
+    source: str
+    last_seen: float
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Every stored call is counted in exactly one of the states."""
+
+    queued: int
+    retrying: int
+    sending: int
+    uncertain: int
+    parked: int
+    delivered: int
+    unmatched: int
+    dead: int
+    ignored: int
+    accounts: tuple[AccountTally, ...]
+    sources: tuple[SourceTally, ...]
+
+    @property
+    def total(self) -> int:
+        live = self.queued + self.retrying + self.sending + self.uncertain + self.parked
+        return live + self.delivered + self.unmatched + self.dead + self.ignored
+
+
+class RedisTally:
+    def __init__(self, scripts: Scripts) -> None:
+        self._redis: Any = scripts.redis  # typed for both worlds, sync and async
+        self._root = scripts.root
+
+    async def read(self) -> Tally:
+        """Raises `StoreUnavailable`."""
+        try:
+            seconds, microseconds = await self._redis.time()
+            now = seconds * 1000 + microseconds / 1000
+            accounts = sorted(name.decode() for name in await self._redis.smembers(f"{self._root}accounts"))
+            rows = [await self._account(account, now) for account in accounts]
+            finals = {
+                state: int(await self._redis.zcard(keys.final(self._root, state)))
+                for state in (State.DELIVERED, State.UNMATCHED, State.DEAD, State.IGNORED)
+            }
+            leases = int(await self._redis.zcard(f"{self._root}leases"))
+            retrying = int(await self._redis.scard(f"{self._root}retrying"))
+            sources = await self._sources(now)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"tally: {error}") from error
+        waiting = sum(row.waiting for row in rows)
+        return Tally(
+            queued=waiting - retrying,
+            retrying=retrying,
+            sending=leases,
+            uncertain=sum(row.uncertain for row in rows),
+            parked=sum(row.parked for row in rows),
+            delivered=finals[State.DELIVERED],
+            unmatched=finals[State.UNMATCHED],
+            dead=finals[State.DEAD],
+            ignored=finals[State.IGNORED],
+            accounts=tuple(rows),
+            sources=sources,
+        )
+
+    async def pause_of(self, account: str) -> Pause | None:
+        """Raises `StoreUnavailable`."""
+        try:
+            seconds, _ = await self._redis.time()
+            return _pause(await self._redis.hgetall(keys.pause(self._root, account)), seconds * 1000)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"pause: {error}") from error
+
+    async def _account(self, account: str, now: float) -> AccountTally:
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.zcard(keys.due(self._root, account))
+            pipeline.zcard(keys.uncertain(self._root, account))
+            pipeline.zcard(keys.parked(self._root, account))
+            pipeline.zrange(keys.due(self._root, account), 0, 0, withscores=True)
+            pipeline.hgetall(keys.pause(self._root, account))
+            waiting, uncertain, parked, oldest, pause = await pipeline.execute()
+        due = [(now - score) / 1000 for _, score in oldest if score <= now]
+        return AccountTally(account, waiting, uncertain, parked, due[0] if due else None, _pause(pause, now))
+
+    async def _sources(self, now: float) -> tuple[SourceTally, ...]:
+        seen = await self._redis.hgetall(f"{self._root}seen")
+        counts: dict[str, dict[str, int]] = {}
+        for field, value in (await self._redis.hgetall(f"{self._root}counts")).items():
+            source, _, what = field.decode().rpartition(":")
+            counts.setdefault(source, {})[what] = int(value)
+        return tuple(
+            SourceTally(name.decode(), max(0.0, (now - int(at)) / 1000), counts.get(name.decode(), {}))
+            for name, at in sorted(seen.items())
+        )
+
+
+def _pause(row: Mapping[bytes, bytes], now: float) -> Pause | None:
+    if not row:
+        return None
+    return Pause(
+        PauseReason(row[b"reason"].decode()),
+        row[b"detail"].decode(),
+        int(row[b"since"]) / 1000,
+        max(0.0, (float(row[b"probe_at"]) - now) / 1000),
+    )

@@ -1,0 +1,180 @@
+"""Where classes of different folders meet: settings in, working objects out. The only file that knows them all.
+
+Plain code, no container: each builder takes the settings and what it needs open, and the entry points hold the results.
+What has to be closed is opened in an `AsyncExitStack`, so that it closes in the opposite order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+
+from callbridge.amocrm.client import AmoAccount
+from callbridge.call import CallStatus
+from callbridge.delivery.deliver import Drain, Terms
+from callbridge.delivery.reconcile import reconcile
+from callbridge.delivery.settle import Policy
+from callbridge.errors import Misconfigured
+from callbridge.intake.providers.base import Source
+from callbridge.outcome import PauseReason
+from callbridge.settings import AccountSettings, NoMatchPolicy, Settings, SourceSettings
+from callbridge.store import keys
+from callbridge.store.connect import connected
+from callbridge.store.pace import RedisPace
+from callbridge.store.presence import RedisPresence
+from callbridge.store.queue import RedisQueue
+from callbridge.store.records import RedisRecords
+from callbridge.store.scripts import Scripts
+from callbridge.store.tally import RedisTally
+
+LEASE_MARGIN = 5.0
+"""Seconds by which calls in flight stay ours beyond the longest request."""
+
+CONFIG_PAUSES = frozenset({PauseReason.UNAUTHORISED, PauseReason.WRONG_HOST})
+"""Pauses that a changed setting ends: a restarted worker tries such an account at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """One connected Redis, seen by each of its users."""
+
+    scripts: Scripts
+    queue: RedisQueue
+    records: RedisRecords
+    tally: RedisTally
+    presence: RedisPresence
+
+
+@asynccontextmanager
+async def open_store(settings: Settings, url: str) -> AsyncIterator[Store]:
+    """Connects when first used: a Redis that is away now may be back later. Raises `Misconfigured` for an unusable address."""
+    async with connected(url, patience=settings.redis.timeout) as redis:
+        scripts = Scripts(redis, keys.root(settings.redis.prefix))
+        delivery = settings.delivery
+        yield Store(
+            scripts=scripts,
+            queue=RedisQueue(scripts, lease=delivery.lease, look_in=delivery.settle_delay),
+            records=RedisRecords(scripts),
+            tally=RedisTally(scripts),
+            presence=RedisPresence(redis, scripts.root),
+        )
+
+
+def redis_url(settings: Settings) -> str:
+    """The configured Redis. Raises `Misconfigured` where a role needs one and none is set."""
+    if settings.redis.url is None:
+        raise Misconfigured(
+            "redis.url is missing: set CALLBRIDGE_REDIS__URL, or use `callbridge up` with its embedded Redis"
+        )
+    return settings.redis.url.get_secret_value()
+
+
+def sources(settings: Settings) -> dict[str, Source]:
+    """What intake has to know of each source. Raises `Misconfigured`."""
+    return {name: _source(name, source, settings) for name, source in settings.sources.items()}
+
+
+def _source(name: str, source: SourceSettings, settings: Settings) -> Source:
+    return Source(
+        name=name,
+        account=settings.account_of(name),
+        provider=source.provider,
+        auth=source.auth,
+        secrets=tuple(s.get_secret_value() for s in (source.secret, source.previous_secret) if s),
+        key=source.key.get_secret_value() if source.key else None,
+        path_token=source.path_token.get_secret_value() if source.path_token else None,
+        timezone=source.timezone,
+        hold=source.hold,
+        own_numbers=source.own_numbers,
+        status_overrides={raw: CallStatus.numbered(number) for raw, number in source.status_overrides.items()},
+        max_body=source.max_body or settings.receiver.max_body,
+    )
+
+
+def account_client(name: str, settings: Settings, session: aiohttp.ClientSession) -> AmoAccount:
+    """The account's HTTP side. Raises `Misconfigured` without a token."""
+    account = settings.accounts[name]
+    if account.token is None:
+        raise Misconfigured(f"accounts.{name}.token is missing")
+    return AmoAccount(
+        name,
+        account.url,
+        account.token.get_secret_value(),
+        users={
+            source: dict(settings.sources[source].extensions)
+            for source in settings.sources
+            if settings.account_of(source) == name
+        },
+        session=session,
+        request_timeout=settings.delivery.request_timeout,
+        connect_timeout=settings.delivery.connect_timeout,
+        now=time.time,
+    )
+
+
+class AccountWork:
+    """What one worker does for one account: drain it, look for its uncertain calls."""
+
+    def __init__(
+        self, name: str, settings: Settings, store: Store, session: aiohttp.ClientSession, stopping: asyncio.Event
+    ) -> None:
+        account = settings.accounts[name]
+        self.name = name
+        self._store = store
+        self._client = account_client(name, settings, session)
+        self._pace = RedisPace(store.scripts, name, account.requests_per_second)
+        self._terms = terms(account, settings)
+        self._drain = Drain(
+            name,
+            queue=store.queue,
+            crm=self._client,
+            pace=self._pace,
+            terms=self._terms,
+            stopping=stopping,
+            jitter=random.random,
+            new_batch=new_batch,
+        )
+
+    async def drain(self) -> None:
+        await self._drain.run()
+
+    async def look(self) -> int:
+        return await reconcile(
+            self.name,
+            queue=self._store.queue,
+            notes=self._client,
+            permit=self._pace.take,
+            policy=self._terms.policy,
+            lease=self._terms.lease,
+            jitter=random.random,
+        )
+
+
+def terms(account: AccountSettings, settings: Settings) -> Terms:
+    delivery = settings.delivery
+    waits = account.no_match.policy is NoMatchPolicy.WAIT
+    return Terms(
+        policy=Policy(
+            park_window=account.no_match.window if waits else None,
+            settle_delay=delivery.settle_delay,
+            expire_after=delivery.expire_after,
+            unknown_after=delivery.unknown_after,
+        ),
+        max_batch=account.max_batch,
+        max_in_flight=account.max_in_flight,
+        lease=max(delivery.lease, delivery.request_timeout + LEASE_MARGIN),
+        probe_after=delivery.probe_after,
+        probe_at_most=delivery.probe_at_most,
+        ban_probe=delivery.ban_probe,
+    )
+
+
+def new_batch() -> str:
+    return f"b-{secrets.token_hex(6)}"

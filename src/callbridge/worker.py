@@ -1,0 +1,173 @@
+"""The worker role: arq hosts it, wakes it and beats its second; our queue decides what there is to do.
+
+    job drain(account)      rung by the receiver after a store and by the sweep: starts the account's drain
+    job reconcile(account)  rung by the sweep: starts a read-back of the account's uncertain calls
+    cron sweep              each second, in one worker: reclaim leases, revive parked calls, ring for whoever has work
+
+A job carries an account's name and nothing else and is over in milliseconds: losing one costs a second, never a call. When
+Redis goes away, neither the process nor what the drains know goes with it: arq's loop ends with an error and is begun again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from arq import cron, func
+from arq.connections import ArqRedis
+from arq.worker import Worker as ArqWorker
+from redis.exceptions import RedisError
+
+from callbridge import observe
+from callbridge.amocrm.client import build_session
+from callbridge.delivery.drains import Drains
+from callbridge.errors import StoreUnavailable
+from callbridge.settings import Settings
+from callbridge.store.bell import DRAIN, RECONCILE, arq_redis, job_id
+from callbridge.wiring import CONFIG_PAUSES, AccountWork, Store, open_store
+
+POLL = 0.01
+"""Seconds between arq's looks for a wake-up. The median idle latency is half of it; it costs two percent of a core."""
+
+BEAT = 2.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+"""Seconds between attempts to reach a Redis that went away."""
+
+
+class WorkerRole:
+    """One worker: its drains, its heartbeat, its arq loop."""
+
+    def __init__(self, settings: Settings, store: Store, url: str, session_work: dict[str, AccountWork]) -> None:
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self._settings = settings
+        self._store = store
+        self._url = url
+        self._work = session_work
+        self._drains = Drains(
+            self.name,
+            drain=lambda account: self._work[account].drain(),
+            look=lambda account: self._work[account].look(),
+            presence=store.presence,
+            at_most=settings.worker.max_accounts,
+        )
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping` is set; then ends after the requests in flight are settled."""
+        duties = [
+            asyncio.create_task(self._patiently(self._beat_once, BEAT)),
+            asyncio.create_task(self._host_arq()),
+        ]
+        try:
+            await self._try_configured_accounts()
+            await stopping.wait()
+        finally:
+            for duty in duties:
+                duty.cancel()
+            await asyncio.gather(*duties, return_exceptions=True)
+            await self._drains.stop()
+            with contextlib.suppress(StoreUnavailable):
+                await self._store.presence.leave(self.name)
+
+    async def _beat_once(self) -> None:
+        await self._store.presence.beat(self.name)
+
+    async def _try_configured_accounts(self) -> None:
+        """A start may bring the setting that an account waits for: do not make it wait for its probe."""
+        with contextlib.suppress(StoreUnavailable):
+            for account in self._work:
+                pause = await self._store.tally.pause_of(account)
+                if pause and pause.reason in CONFIG_PAUSES:
+                    await self._store.queue.resume(account)
+                    observe.event("account.resumed", account=account, reason=pause.reason)
+
+    async def _patiently(self, duty: Callable[[], Awaitable[None]], every: float) -> None:
+        """Repeats a duty for ever; a Redis that does not answer only delays it."""
+        while True:
+            with contextlib.suppress(StoreUnavailable):
+                await duty()
+            await asyncio.sleep(every)
+
+    async def _host_arq(self) -> None:
+        """arq's own loop ends at the first Redis error; this one begins it again."""
+        pause = FIRST_PAUSE
+        while True:
+            redis = arq_redis(self._url, self._store.scripts.root, patience=self._settings.redis.timeout)
+            began = asyncio.get_running_loop().time()
+            worker = self._arq_worker(redis)
+            try:
+                await worker.async_run()
+            except (RedisError, OSError, TimeoutError) as error:
+                observe.event("store.unavailable", level="warning", stage="arq", error=error)
+            finally:
+                with contextlib.suppress(RedisError, OSError, TimeoutError, asyncio.CancelledError):
+                    await worker.close()
+            lasted = asyncio.get_running_loop().time() - began
+            pause = FIRST_PAUSE if lasted > LONGEST_PAUSE else min(LONGEST_PAUSE, pause * 2)
+            await asyncio.sleep(pause)
+
+    def _arq_worker(self, redis: ArqRedis) -> ArqWorker:
+        async def drain(_context: dict[Any, Any], *accounts: str, **_: Any) -> None:
+            for account in self._work.keys() & accounts:
+                await self._drains.wake(account)
+
+        async def look(_context: dict[Any, Any], *accounts: str, **_: Any) -> None:
+            for account in self._work.keys() & accounts:
+                await self._drains.look(account)
+
+        async def sweep(_context: dict[Any, Any], *_: Any, **__: Any) -> None:
+            with contextlib.suppress(StoreUnavailable):
+                await self._sweep(redis)
+
+        return ArqWorker(
+            functions=[
+                func(drain, name=DRAIN, keep_result=0, timeout=10, max_tries=1_000_000),
+                func(look, name=RECONCILE, keep_result=0, timeout=10, max_tries=1_000_000),
+            ],
+            cron_jobs=[cron(sweep, name="sweep", second=set(range(60)), unique=True, keep_result=0, timeout=10)],
+            redis_pool=redis,
+            queue_name=redis.default_queue_name,
+            handle_signals=False,
+            poll_delay=POLL,
+            max_jobs=50,
+            job_timeout=10,
+            log_results=False,
+            job_serializer=redis.job_serializer,
+            job_deserializer=redis.job_deserializer,
+        )
+
+    async def _sweep(self, redis: ArqRedis) -> None:
+        reclaimed = await self._store.queue.reclaim()
+        if reclaimed:
+            observe.event(
+                "calls.reclaimed",
+                level="warning",
+                waiting=reclaimed.waiting,
+                uncertain=reclaimed.uncertain,
+                dead=reclaimed.dead,
+            )
+        for account in (await self._store.queue.agenda()).tries:
+            revived = await self._store.queue.revive(account)
+            observe.event("calls.revived", account=account, calls=revived)
+        agenda = await self._store.queue.agenda()
+        drained = await self._store.presence.drains()
+        root = self._store.scripts.root
+        for account in agenda.due - drained.keys():
+            await redis.enqueue_job(DRAIN, account, _job_id=job_id(root, DRAIN, account))
+        for account in agenda.looks:
+            await redis.enqueue_job(RECONCILE, account, _job_id=job_id(root, RECONCILE, account))
+
+
+@asynccontextmanager
+async def worker(settings: Settings, url: str, stopping: asyncio.Event) -> AsyncIterator[WorkerRole]:
+    """A worker with everything open; it starts without Redis too and waits for it."""
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings, url))
+        session = await stack.enter_async_context(build_session())
+        work = {name: AccountWork(name, settings, store, session, stopping) for name in settings.accounts}
+        yield WorkerRole(settings, store, url, work)
