@@ -151,10 +151,9 @@ def _from_variables(variables: Iterable[_Variable], cwd: Path, problems: list[st
                 _lay_over(groups, {path + p: _Leaf(v, f"{label} ({'.'.join(p)})", None) for p, v in below.items()})
         else:
             single[path] = _Leaf(value, label, None)
-    for path in sorted(single, key=len):
-        if above := next((single[path[:depth]] for depth in range(1, len(path)) if path[:depth] in single), None):
-            problems.append(f"{single.pop(path).label}: is set a second time, by {above.label}")
-    return groups, single
+    inside = {path: path[:depth] for path in single for depth in range(1, len(path)) if path[:depth] in single}
+    problems.extend(f"{single[p].label}: is set a second time, by {single[above].label}" for p, above in inside.items())
+    return groups, {path: leaf for path, leaf in single.items() if path not in inside}
 
 
 def _files_read(variables: Iterable[_Variable], cwd: Path, problems: list[str]) -> Iterator[_Variable]:

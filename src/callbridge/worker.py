@@ -112,15 +112,16 @@ class WorkerRole:
             await asyncio.sleep(pause)
 
     def _arq_worker(self, redis: ArqRedis) -> ArqWorker:
-        async def drain(_context: dict[Any, Any], *accounts: str, **_: Any) -> None:
+        # arq's own type of a job function: a context, which ours have no use for, and anything.
+        async def drain(ctx: dict[Any, Any], *accounts: Any, **_: Any) -> None:  # noqa: ARG001 # see above
             for account in self._work.keys() & accounts:
                 await self._drains.wake(account)
 
-        async def look(_context: dict[Any, Any], *accounts: str, **_: Any) -> None:
+        async def look(ctx: dict[Any, Any], *accounts: Any, **_: Any) -> None:  # noqa: ARG001 # see above
             for account in self._work.keys() & accounts:
                 await self._drains.look(account)
 
-        async def sweep(_context: dict[Any, Any], *_: Any, **__: Any) -> None:
+        async def sweep(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:  # noqa: ARG001 # see above
             with contextlib.suppress(StoreUnavailable):
                 await self._sweep(redis)
 

@@ -153,6 +153,7 @@ async def test_a_server_that_never_ends_is_unreadable() -> None:
         Page(404, b"{}"),
         Page(429, b"<html>"),
         Page(500, b"{}"),
+        Page(500, page(note(3, "mine")).body),
         Page(302, b""),
         NotSent("refused"),
         NoAnswer("reset"),

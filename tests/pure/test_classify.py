@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any, get_args
 
 import pytest
@@ -326,6 +327,16 @@ def test_the_header_tells_the_wait_or_nothing_does(status: int, header: str | No
 )
 def test_without_a_header_the_body_tells_the_wait(told: object, seconds: float | None) -> None:
     assert verdict(429, {"retry_after": told}) == SlowDown(seconds)
+
+
+def test_a_date_without_a_zone_is_utc_wherever_we_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Vladivostok")
+    time.tzset()
+    try:
+        assert verdict(429, b"", Retry_After="Mon, 21 Sep 2026 14:15:20 -0000") == SlowDown(120.0)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_header_comes_first_in_any_case_of_letters_and_a_malformed_one_leaves_it_to_the_body() -> None:

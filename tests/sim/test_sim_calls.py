@@ -206,7 +206,7 @@ async def test_where_no_tokens_are_set_any_but_an_empty_one_passes(bridge, make_
         ("GET", "/api/v4/nothing", 404),
         ("POST", "/api/v4/calls/add", 404),
         ("GET", "/", 404),
-        ("GET", "/api/v4/robots/notes", 405),
+        ("GET", "/api/v4/robots/notes", 404),
     ],
 )
 async def test_other_verbs_are_405_and_unknown_paths_404(bridge, method, path, status):

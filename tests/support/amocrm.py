@@ -137,9 +137,11 @@ def stays_silent() -> Step:
     return step
 
 
-def floods(megabytes: int, *, status: int = 200) -> Step:
+def floods(megabytes: int, *, status: int = 200, begin: bytes = b"") -> Step:
+    """`begin`, then spaces: to a JSON parser the whole of it is as good as `begin`."""
+
     async def step(writer: asyncio.StreamWriter) -> None:
-        writer.write(head(status, length=megabytes * 1_000_000))
+        writer.write(head(status, length=len(begin) + megabytes * 1_000_000) + begin)
         for _ in range(megabytes):
             writer.write(b" " * 1_000_000)
             await writer.drain()
@@ -147,9 +149,9 @@ def floods(megabytes: int, *, status: int = 200) -> Step:
     return step
 
 
-def bombs(megabytes: int) -> Step:
-    """A small gzip that unpacks to `megabytes`."""
-    return answers(200, gzip.compress(b" " * megabytes * 1_000_000), Content_Encoding="gzip")
+def bombs(megabytes: int, *, begin: bytes = b"") -> Step:
+    """A small gzip that unpacks to `begin` and `megabytes` of spaces."""
+    return answers(200, gzip.compress(begin + b" " * megabytes * 1_000_000), Content_Encoding="gzip")
 
 
 @contextlib.contextmanager

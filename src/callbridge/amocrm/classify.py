@@ -144,7 +144,7 @@ def _named(items: object) -> Iterator[tuple[str, dict[str, Any]]]:
     for item in candidates:
         if isinstance(item, dict):
             key = item.get("request_id")
-            if isinstance(key, str) or (isinstance(key, int) and not isinstance(key, bool)):
+            if isinstance(key, str | int):
                 yield str(key), item
 
 

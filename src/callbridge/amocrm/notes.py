@@ -49,8 +49,7 @@ async def read_back(get: Get, uniqs: Collection[str], since: int, permit: Permit
     reading = _Reading(get, permit, frozenset(uniqs), since - EARLIER)
     try:
         for plural in ENTITY_OF:
-            if reading.missing:
-                await reading.read(plural)
+            await reading.read(plural)
     except _CannotReadError as problem:
         return Unreadable(str(problem), reading.found)
     return ReadBack(reading.found)

@@ -14,7 +14,7 @@ from callbridge.claim import Looked
 from callbridge.delivery.settle import Policy, conclude
 from callbridge.outcome import ReadBack, Settlement, State, Unreadable
 
-CLOCK_SLACK = 600.0
+CLOCK_SLACK = 600
 """Seconds before the first request from which notes are read: the CRM's clock is not ours."""
 
 
@@ -25,7 +25,7 @@ class Queue(Protocol):
 
 class Notes(Protocol):
     async def read_back(
-        self, uniqs: Collection[str], since: float, permit: Callable[[], Awaitable[None]]
+        self, uniqs: Collection[str], since: int, permit: Callable[[], Awaitable[object]]
     ) -> ReadBack | Unreadable: ...
 
 
@@ -46,7 +46,7 @@ async def reconcile(
     if looked is None:
         return 0
     uniqs = {call.call.uniq for call in looked.calls if call.call}
-    since = min(call.first_sent_at for call in looked.calls) - CLOCK_SLACK
+    since = int(min(call.first_sent_at for call in looked.calls)) - CLOCK_SLACK
     read = await notes.read_back(uniqs, since, permit)
     settlements = conclude(read, looked.calls, policy, now=looked.now, jitter=jitter())
     stale = await queue.settle(looked.fence, settlements, {"read_back": type(read).__name__})

@@ -7,6 +7,7 @@ from `calls` because none of this takes part in the fate of a batch; apart from 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +21,10 @@ from callbridge.sim.notes import NoteBook
 ROOT = "/api/v4"
 MAX_PAGE = 250
 _ENTITY_TYPES = {"contacts": "contact", "companies": "company", "leads": "lead", "customers": "customer"}
+
+_PATHS = re.compile(
+    r"account|contacts|calls|leads/unsorted/sip|(?:contacts|companies|leads|customers)/(?:[0-9]+/)?notes"
+)
 
 Query = dict[str, list[str]]
 
@@ -62,10 +67,7 @@ def respond(account: Account, request: ApiRequest) -> Answer:
             return _notes(account, request, kind, None)
         case ("GET", [kind, entity_id, "notes"]) if kind in _ENTITY_TYPES and entity_id.isdecimal():
             return _notes(account, request, kind, int(entity_id))
-        case (
-            _,
-            ["account"] | ["contacts"] | ["calls"] | ["leads", "unsorted", "sip"] | [_, "notes"] | [_, _, "notes"],
-        ):
+        case _ if _PATHS.fullmatch("/".join(parts)):
             return problem(405, "Method not allowed")
         case _:
             return not_found(request.method, request.base + request.path)

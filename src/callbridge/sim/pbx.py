@@ -1,8 +1,8 @@
 """What a PBX sends [pure]: webhooks signed the way each provider signs them.
 
 Written from the providers' documents and apart from the verifying side, so that the two check each other. `generic` signs as
-Standard Webhooks does (standardwebhooks.com), sends a bearer token, or relies on its secret path. `mango` signs as "API
-Realtime" of Mango Office (VPBX API 1.9): a form whose `sign` is the SHA-256 of key, JSON and salt, with the event in the path.
+Standard Webhooks does (standardwebhooks.com), sends a bearer token, or relies on its secret path. `mango` signs as the VPBX
+API 1.9 of Mango Office says: a form whose `sign` is the SHA-256 of key, JSON and salt, with the event in the path.
 Invented calls are in `traffic`; here a body is bytes, so that a user's own file can be sent as well.
 """
 

@@ -9,11 +9,13 @@
 -- Returns  one pair per call: kind (stored | duplicate | variant), id under which it stands
 -- Cost     O(log n) per call; callers send at most 200
 local root = KEYS[1]
-if #ARGV % 2 ~= 0 then return redis.error_reply('PUT wants pairs') end
+if #ARGV == 0 or #ARGV % 2 ~= 0 then return redis.error_reply('PUT wants pairs') end
 local metas = {}
 for i = 1, #ARGV, 2 do
   local meta = cjson.decode(ARGV[i])
-  if #meta ~= 9 or (meta[5] ~= 'waiting' and meta[5] ~= 'dead') then return redis.error_reply('PUT wants nine fields') end
+  if type(meta) ~= 'table' or #meta ~= 9 or type(meta[7]) ~= 'number' or (meta[5] ~= 'waiting' and meta[5] ~= 'dead') then
+    return redis.error_reply('PUT wants nine fields')
+  end
   metas[#metas + 1] = meta
 end
 

@@ -15,11 +15,13 @@ local moves = {
   sending = {waiting = true, uncertain = true, parked = true, delivered = true, unmatched = true, dead = true},
   uncertain = {uncertain = true, delivered = true, waiting = true, dead = true},
 }
+if #ARGV < 3 then return redis.error_reply('SETTLE wants facts and calls') end
 local facts = cjson.decode(ARGV[2])
+if type(facts) ~= 'table' then return redis.error_reply('SETTLE wants facts as an object') end
 local items = {}
 for i = 3, #ARGV do
   local item = cjson.decode(ARGV[i])
-  if #item ~= 10 then return redis.error_reply('SETTLE wants ten fields') end
+  if type(item) ~= 'table' or #item ~= 10 or type(item[4]) ~= 'number' then return redis.error_reply('SETTLE wants ten fields') end
   items[#items + 1] = item
 end
 

@@ -1,0 +1,249 @@
+"""The log: registered event names, one wide JSON line for each, written without ever holding up the event loop.
+
+`event` is the only way into the log for our own code; what libraries say through `logging` comes the same way as
+`log.library`, warnings and errors only. Every line passes `redaction`. Lines are put into a bounded queue and written by a
+thread: a reader that stopped (a full pipe, a hung terminal) costs lines, which are counted and reported as `log.dropped`,
+never an answer to a PBX.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, MutableMapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
+from typing import Any, Final, Literal, TextIO
+
+import orjson
+import structlog
+
+from callbridge.redaction import clean, text, without
+from callbridge.settings import LogSettings
+
+EVENTS: Final = frozenset(
+    {
+        # a process
+        "process.started",
+        "process.ready",
+        "process.stopping",
+        "process.stopped",
+        "worker.failed",
+        "sim.started",
+        # a webhook
+        "webhook.accepted",
+        "webhook.refused",
+        "webhook.failed",
+        # a batch and its calls
+        "batch.posted",
+        "batch.halved",
+        "call.settled",
+        "calls.reclaimed",
+        "calls.revived",
+        "calls.read_back",
+        "calls.replayed",
+        "calls.discarded",
+        # an account
+        "account.paused",
+        "account.probed",
+        "account.resumed",
+        "account.slowed",
+        # the store
+        "store.unavailable",
+        "store.recovered",
+        "store.durability",
+        # the drain of an account
+        "drain.started",
+        "drain.ended",
+        "drain.rescued",
+        # the log itself
+        "log.library",
+        "log.dropped",
+    }
+)
+"""Every name there is: filters and alerts are built on them, so a new one is a decision, not a typo."""
+
+Level = Literal["debug", "info", "warning", "error", "critical"]
+
+MAX_WAITING: Final = 10_000
+"""Lines that wait to be written; a busy second of a worker is a few hundred."""
+
+_GATHER: Final = 0.01
+"""Seconds in which the writer lets lines gather: it wakes a hundred times a second at most, however busy the process."""
+
+_Fields = MutableMapping[str, Any]
+
+
+class _Writer:
+    """A queue and the thread that empties it into `stream`. Stands in as structlog's logger: a line is its message."""
+
+    def __init__(self, stream: TextIO, line_for: structlog.typing.Processor) -> None:
+        self._stream = stream
+        self._line_for = line_for
+        self._waiting: SimpleQueue[str | None] = SimpleQueue()
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def put(self, line: str) -> None:
+        if self._waiting.qsize() >= MAX_WAITING:
+            self._dropped += 1
+        else:
+            self._waiting.put(line)
+
+    debug = info = warning = error = critical = put
+
+    def close(self, patience: float = 2.0) -> None:
+        """Writes what waits, unless that takes longer than `patience` seconds."""
+        self._waiting.put(None)
+        self._thread.join(patience)
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            lines = [self._waiting.get()]
+            if lines[0] is not None:
+                time.sleep(_GATHER)
+            with suppress(Empty):
+                while len(lines) < 1_000:
+                    lines.append(self._waiting.get_nowait())
+            last = None in lines
+            if self._dropped:
+                lost, self._dropped = self._dropped, 0
+                lines.append(_stand_alone("log.dropped", self._line_for, count=lost))
+            with suppress(OSError, ValueError):  # a closed pipe or stream: there is nobody left to tell
+                self._stream.write("".join(f"{line}\n" for line in lines if line is not None))
+                self._stream.flush()
+
+
+class _Library(logging.Handler):
+    """What libraries log, through the same processors. Their text is theirs, so known secrets are removed by value too."""
+
+    def __init__(self, secrets: frozenset[str]) -> None:
+        super().__init__()
+        self._secrets = secrets
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - a format string that does not fit its arguments
+            message = f"(unreadable) {record.msg}"
+        fields: dict[str, Any] = {"logger": record.name, "message": without(self._secrets, message)}
+        if record.exc_info and record.exc_info[1]:
+            fields["error"] = record.exc_info[1]
+        event("log.library", level=_level_of(record.levelno), **fields)
+
+
+class _State:
+    """What `configure` set up in this process; the log is one of the few things that a process has one of."""
+
+    writer: _Writer | None = None
+    library: _Library | None = None
+    log: Any = None
+    secrets: frozenset[str] = frozenset()
+
+
+def configure(log: LogSettings, *, role: str, stream: TextIO = sys.stderr, secrets: Iterable[str] = ()) -> None:
+    """Sets up the log of this process; a second call replaces the first. `secrets` are removed wherever libraries and
+    exceptions quote them.
+    """
+    shutdown()
+    as_json = log.format == "json" or (log.format == "auto" and not stream.isatty())
+    line: structlog.typing.Processor = _json_line if as_json else _console_line(colors=stream.isatty())
+    _State.secrets = frozenset(secrets)
+    _State.writer = _Writer(stream, line)
+    structlog.configure(
+        processors=[_facts, line],
+        wrapper_class=structlog.make_filtering_bound_logger(log.level),
+        logger_factory=lambda *_: _State.writer,
+        cache_logger_on_first_use=False,
+    )
+    _State.log = structlog.get_logger().bind(role=role, pid=os.getpid())
+    _State.library = _Library(_State.secrets)
+    root = logging.getLogger()
+    root.addHandler(_State.library)
+    root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[log.level.upper()]))
+    logging.captureWarnings(capture=True)
+    atexit.register(shutdown)
+
+
+def shutdown() -> None:
+    """Writes what waits and gives `logging` back. Called at exit by itself."""
+    if _State.library:
+        logging.getLogger().removeHandler(_State.library)
+        logging.getLogger().setLevel(logging.WARNING)
+        logging.captureWarnings(capture=False)
+    if _State.writer:
+        _State.writer.close()
+        structlog.reset_defaults()
+        atexit.unregister(shutdown)
+    _State.writer = _State.library = _State.log = None
+    _State.secrets = frozenset()
+
+
+def event(name: str, /, *, level: Level = "info", **fields: Any) -> None:
+    """Logs one thing that happened. `name` is one of `EVENTS`; anything else is a mistake in the program.
+
+    Before `configure` nothing is written, so that a command's output stays its own; only a test's capture hears it.
+    """
+    if name not in EVENTS:
+        raise ValueError(f"{name!r} is not registered in observe.EVENTS")
+    log = _State.log
+    if log is None:
+        if not structlog.is_configured():
+            return
+        log = structlog.get_logger()
+    getattr(log, level)(name, **fields)
+
+
+# --- from fields to a line -------------------------------------------------------------------------------------------
+
+
+def _facts(_logger: Any, level: str, fields: _Fields) -> _Fields:
+    """Time, level and name first; then every other field, cleaned."""
+    line: _Fields = {"at": _now(), "level": level, "event": fields.pop("event")}
+    for key, value in fields.items():
+        line[key] = clean(value, key)
+        if _State.secrets and isinstance(value, BaseException):
+            line[key]["message"] = text(without(_State.secrets, line[key]["message"]))
+    return line
+
+
+def _json_line(_logger: Any, _level: str, fields: _Fields) -> str:
+    try:
+        return orjson.dumps(fields).decode()
+    except TypeError:  # what `clean` should never let through; a line that says so beats none
+        return orjson.dumps({key: str(fields.get(key)) for key in ("at", "level", "event")}).decode()
+
+
+def _console_line(*, colors: bool) -> structlog.typing.Processor:
+    renderer = structlog.dev.ConsoleRenderer(colors=colors, sort_keys=False, pad_event_to=20, timestamp_key="at")
+
+    def line(logger: Any, level: str, fields: _Fields) -> str:
+        error = fields.get("error")
+        if isinstance(error, dict) and "trace" in error:
+            where = error["trace"][-1] if error["trace"] else "nowhere"
+            fields["error"] = f"{error['type']}: {error['message']} (at {where})"
+        fields["at"] = f"{fields['at'][11:23]}"
+        return str(renderer(logger, level, fields))
+
+    return line
+
+
+def _stand_alone(name: str, line_for: structlog.typing.Processor, **fields: Any) -> str:
+    return str(line_for(None, "warning", _facts(None, "warning", {"event": name, **fields})))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _level_of(number: int) -> Level:
+    if number >= logging.CRITICAL:
+        return "critical"
+    return "error" if number >= logging.ERROR else "warning" if number >= logging.WARNING else "info"
