@@ -23,7 +23,7 @@ from typing import Any, Final, Literal, TextIO
 import orjson
 import structlog
 
-from callbridge.redaction import clean, text, without
+from callbridge.redaction import clean, exception, without
 from callbridge.settings import LogSettings
 
 EVENTS: Final = frozenset(
@@ -76,6 +76,9 @@ MAX_WAITING: Final = 10_000
 _GATHER: Final = 0.01
 """Seconds in which the writer lets lines gather: it wakes a hundred times a second at most, however busy the process."""
 
+_SHORTEST_SECRET: Final = 4
+"""A shorter one would blot out half of every message."""
+
 _Fields = MutableMapping[str, Any]
 
 
@@ -117,23 +120,32 @@ class _Writer:
                 lost, self._dropped = self._dropped, 0
                 lines.append(_stand_alone("log.dropped", self._line_for, count=lost))
             with suppress(OSError, ValueError):  # a closed pipe or stream: there is nobody left to tell
-                self._stream.write("".join(f"{line}\n" for line in lines if line is not None))
-                self._stream.flush()
+                self._write("".join(f"{line}\n" for line in lines if line is not None))
+
+    def _write(self, lines: str) -> None:
+        try:
+            descriptor = self._stream.fileno()
+        except OSError:  # no file behind it
+            self._stream.write(lines)
+            self._stream.flush()
+            return
+        rest = lines.encode("utf-8", "backslashreplace")
+        while rest:  # not through the stream: its lock, held by a write that hangs, would abort the exit of the process
+            try:
+                rest = rest[os.write(descriptor, rest) :]
+            except BlockingIOError:
+                time.sleep(_GATHER)
 
 
 class _Library(logging.Handler):
     """What libraries log, through the same processors. Their text is theirs, so known secrets are removed by value too."""
-
-    def __init__(self, secrets: frozenset[str]) -> None:
-        super().__init__()
-        self._secrets = secrets
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
         except Exception:  # noqa: BLE001 - a format string that does not fit its arguments
             message = f"(unreadable) {record.msg}"
-        fields: dict[str, Any] = {"logger": record.name, "message": without(self._secrets, message)}
+        fields: dict[str, Any] = {"logger": record.name, "message": without(_State.secrets, message)}
         if record.exc_info and record.exc_info[1]:
             fields["error"] = record.exc_info[1]
         event("log.library", level=_level_of(record.levelno), **fields)
@@ -145,17 +157,18 @@ class _State:
     writer: _Writer | None = None
     library: _Library | None = None
     log: Any = None
-    secrets: frozenset[str] = frozenset()
+    secrets: tuple[str, ...] = ()
 
 
-def configure(log: LogSettings, *, role: str, stream: TextIO = sys.stderr, secrets: Iterable[str] = ()) -> None:
-    """Sets up the log of this process; a second call replaces the first. `secrets` are removed wherever libraries and
-    exceptions quote them.
+def configure(log: LogSettings, *, role: str, stream: TextIO | None = None, secrets: Iterable[str] = ()) -> None:
+    """Sets up the log of this process, on stderr unless told otherwise; a second call replaces the first. `secrets` are
+    removed by value wherever libraries and exceptions quote them.
     """
     shutdown()
+    stream = stream or sys.stderr
     as_json = log.format == "json" or (log.format == "auto" and not stream.isatty())
     line: structlog.typing.Processor = _json_line if as_json else _console_line(colors=stream.isatty())
-    _State.secrets = frozenset(secrets)
+    _State.secrets = tuple(sorted((s for s in secrets if len(s) >= _SHORTEST_SECRET), key=len, reverse=True))
     _State.writer = _Writer(stream, line)
     structlog.configure(
         processors=[_facts, line],
@@ -164,7 +177,7 @@ def configure(log: LogSettings, *, role: str, stream: TextIO = sys.stderr, secre
         cache_logger_on_first_use=False,
     )
     _State.log = structlog.get_logger().bind(role=role, pid=os.getpid())
-    _State.library = _Library(_State.secrets)
+    _State.library = _Library()
     root = logging.getLogger()
     root.addHandler(_State.library)
     root.setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[log.level.upper()]))
@@ -183,7 +196,7 @@ def shutdown() -> None:
         structlog.reset_defaults()
         atexit.unregister(shutdown)
     _State.writer = _State.library = _State.log = None
-    _State.secrets = frozenset()
+    _State.secrets = ()
 
 
 def event(name: str, /, *, level: Level = "info", **fields: Any) -> None:
@@ -208,9 +221,9 @@ def _facts(_logger: Any, level: str, fields: _Fields) -> _Fields:
     """Time, level and name first; then every other field, cleaned."""
     line: _Fields = {"at": _now(), "level": level, "event": fields.pop("event")}
     for key, value in fields.items():
-        line[key] = clean(value, key)
-        if _State.secrets and isinstance(value, BaseException):
-            line[key]["message"] = text(without(_State.secrets, line[key]["message"]))
+        if key in line:
+            key = f"{key}_"  # noqa: PLW2901 - the line's own facts come first
+        line[key] = exception(value, _State.secrets) if isinstance(value, BaseException) else clean(value, key)
     return line
 
 

@@ -8,7 +8,7 @@ digits. It errs on the side of hiding. What must stay readable is spared by shap
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from pathlib import PurePath
@@ -117,23 +117,24 @@ def text(value: str) -> str:
     return _PHONE.sub(_without_number, value) if _MAYBE_PHONE.search(value) else value
 
 
-def exception(error: BaseException) -> dict[str, Any]:
+def exception(error: BaseException, secrets: Sequence[str] = ()) -> dict[str, Any]:
     """Class, message and the places it came through; never the values of variables."""
-    story: dict[str, Any] = {"type": type(error).__qualname__, "message": text(_message(error)), "trace": _trace(error)}
+    told: dict[str, Any] = {"type": type(error).__qualname__, "message": text(without(secrets, _message(error)))}
+    told["trace"] = _trace(error)
     causes: list[str] = []
     cause = error.__cause__ or error.__context__
     while cause is not None and len(causes) < _MAX_CAUSES:
-        causes.append(f"{type(cause).__qualname__}: {text(_message(cause))}")
+        causes.append(f"{type(cause).__qualname__}: {text(without(secrets, _message(cause)))}")
         cause = cause.__cause__ or cause.__context__
-    return story | {"causes": causes} if causes else story
+    return told | {"causes": causes} if causes else told
 
 
-def without(values: frozenset[str], line: str) -> str:
-    """`line` without any of these exact values: for text of others, where a secret may stand in any shape."""
-    for value in values:
-        if len(value) >= 4 and value in line:
-            line = line.replace(value, HIDDEN)
-    return line
+def without(secrets: Sequence[str], words: str) -> str:
+    """`words` of others without these exact values, the longest first: a secret may stand in them in any shape."""
+    for secret in secrets:
+        if secret in words:
+            words = words.replace(secret, HIDDEN)
+    return words
 
 
 def _each(value: Any, key: str, depth: int) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import time
+import re
 from email.utils import parsedate_to_datetime
 
 import aiohttp
@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callbridge.sim.crm import CrmSim, SimConfig
-from callbridge.sim.faults import FAULTS, Scope, Stage, Value, parse_fault
+from callbridge.sim.faults import FAULTS, Scope, Stage, parse_fault
 
 KNOWN, STRANGER = "+79005550101", "+79005550199"
 
@@ -83,9 +83,8 @@ def test_a_fault_is_read_as_documented(written, scope, number, text, times, shar
     ],
 )
 def test_a_wrong_fault_is_explained(written, told):
-    with pytest.raises(ValueError, match="(?s).") as caught:
+    with pytest.raises(ValueError, match=re.escape(told)):
         parse_fault(written)
-    assert told in str(caught.value)
 
 
 @given(
@@ -390,23 +389,23 @@ async def test_gzip_is_gzip(bridge, make_call):
 async def test_a_slow_answer_comes_after_the_calls_are_stored(bridge, make_call):
     bridge.sim.arm("slow", "30s")
     with pytest.raises(TimeoutError):
-        await bridge.post(make_call(), timeout=aiohttp.ClientTimeout(total=0.3))
+        await bridge.post(make_call(), timeout=aiohttp.ClientTimeout(total=1))
     assert len(bridge.sim.notes) == 1
 
 
 async def test_a_late_commit_happens_though_the_client_has_left(bridge, make_call):
-    bridge.sim.arm("late-commit", "300ms")
+    bridge.sim.arm("late-commit", "2s")
     with pytest.raises(TimeoutError):
-        await bridge.post(make_call(), timeout=aiohttp.ClientTimeout(total=0.1))
+        await bridge.post(make_call(), timeout=aiohttp.ClientTimeout(total=0.5))
     assert not bridge.sim.notes
     await _until(lambda: bridge.sim.notes)
 
 
-async def test_latency_holds_every_answer_back(start, make_call):
-    bridge = await start(latency=0.05)
-    before = time.monotonic()
-    await bridge.post(make_call())
-    assert time.monotonic() - before >= 0.05
+async def test_latency_holds_every_answer_back_once_the_calls_are_stored(start, make_call):
+    bridge = await start(latency=30)
+    with pytest.raises(TimeoutError):
+        await bridge.post(make_call(), timeout=aiohttp.ClientTimeout(total=1))
+    assert len(bridge.sim.notes) == 1
 
 
 async def test_faults_of_several_stages_strike_together(bridge, make_call):
@@ -447,11 +446,6 @@ async def test_faults_of_the_configuration_are_armed_from_the_start_and_after_a_
         bridge.sim.reset()
 
 
-def test_values_of_the_catalogue_are_shown_as_they_are_written():
-    for fault in FAULTS.values():
-        assert ("=" in fault.takes) or fault.value is Value.TEXT
-
-
 async def test_stopping_does_not_wait_for_a_silenced_client(make_call):
     sim = CrmSim(SimConfig(contacts=1, rate=0, faults=("late-commit=1h",)))
     url = await sim.start()
@@ -468,13 +462,14 @@ _TOKEN = {"Authorization": "Bearer t"}
 
 
 async def _attempt(bridge, *calls):
+    silent = any(fault["name"] == "late-commit" for fault in bridge.sim.desk.arsenal.listing(bridge.clock()))
     try:
-        await bridge.post(*calls, timeout=aiohttp.ClientTimeout(total=0.5))
+        await bridge.post(*calls, timeout=aiohttp.ClientTimeout(total=1 if silent else 30))
     except (aiohttp.ClientError, TimeoutError):
         assert any(name in BREAKS for name in bridge.sim.requests[-1].faults)
 
 
 async def _until(holds):
     async with asyncio.timeout(5):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 - what is waited for happens in the simulator, which has no event for it
             await asyncio.sleep(0.01)

@@ -53,7 +53,7 @@ async def test_malformed_arguments_change_nothing(bench: Bench, verb: Verb) -> N
     await bench.bring_to(State.UNCERTAIN, ref="lost")
     before = await bench.everything()
     draw = random.Random(verb)
-    junk: list[Any] = ["", "x", -1, b"\xff", "[]", "{}", "[1,2]", "nan", 10**30]
+    junk: list[Any] = ["", "x", -1, "é", "[]", "{}", "[1,2]", "nan", 10**15]
     for _ in range(60):
         arguments = [draw.choice(junk) for _ in range(draw.randrange(4))]
         try:

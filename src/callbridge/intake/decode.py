@@ -31,6 +31,9 @@ MAX_FIELDS: Final = 200
 _STRUCTURE: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},]', re.DOTALL)
 """Strings, closed or not, and the marks between values. The optional last quote keeps it linear."""
 
+_HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
+"""JSON can spell half a surrogate pair. No encoder takes it, so it would fail much later."""
+
 _FAST_NUMBER: Final = 18
 """Digits that fit 64 bits whatever they are: beyond them orjson would make a float of a whole number."""
 
@@ -69,11 +72,15 @@ def _members(value: Json) -> int:
     """
     match value:
         case dict():
-            return len(value) + sum(_members(v) for v in value.values() if type(v) is dict or type(v) is list)
+            count, inner = len(value), list(value.values())
         case list():
-            return sum(_members(v) for v in value if type(v) is dict or type(v) is list)
+            count, inner = 0, value
         case _:
             return 0
+    for child in inner:
+        if type(child) is dict or type(child) is list:
+            count += _members(child)
+    return count
 
 
 def _decode_carefully(body: bytes) -> Json:
@@ -135,8 +142,7 @@ def _value(value: Any) -> Any:
 def _string(text: str) -> str:
     if len(text) > MAX_STRING:
         raise Undecodable(f"has a string of more than {MAX_STRING} characters")
-    # JSON can spell half a surrogate pair. No encoder takes it, so it would fail much later.
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else _HALF_PAIR.sub("\ufffd", text)
 
 
 def _integer(digits: str) -> int:

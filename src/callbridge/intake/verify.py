@@ -1,6 +1,6 @@
 """Is a webhook from whom it says [pure]: Standard Webhooks signatures, bearer tokens, path tokens.
 
-Each function answers yes or no over bytes and does the same work for every kind of no, so that neither the answer nor its
+Each function answers over bytes and does the same work for every kind of no, so that neither the answer nor its
 time tells a stranger what was wrong. Every live secret is tried, always. What a provider signs in its own way stays with
 the provider; it compares with `same`.
 
@@ -61,8 +61,8 @@ def signing_key(secret: str) -> bytes:
     return key
 
 
-def signature_holds(headers: Mapping[str, str], body: bytes, secrets: Iterable[str], now: float) -> bool:
-    """Whether one of the signatures was made with one of the secrets, over this body, about now.
+def signature_problem(headers: Mapping[str, str], body: bytes, secrets: Iterable[str], now: float) -> str | None:
+    """None if one of the signatures was made with one of the secrets, over this body, about now; else a code for our logs.
 
     The Base64 text is compared, not what it decodes to: one signature then has one spelling.
     """
@@ -74,13 +74,18 @@ def signature_holds(headers: Mapping[str, str], body: bytes, secrets: Iterable[s
         expected = b"v1," + base64.b64encode(hmac.digest(signing_key(secret), signed, "sha256"))
         for signature in given:
             held |= hmac.compare_digest(signature, expected)
-    return held & _is_fresh(stamp, now) & ("webhook-id" in headers)
+    if not held:
+        return "bad_signature" if "webhook-signature" in headers else "no_signature"
+    if "webhook-id" not in headers:
+        return "no_signature"
+    return None if _is_fresh(stamp, now) else "stale_timestamp"
 
 
-def bearer_holds(headers: Mapping[str, str], secrets: Iterable[str]) -> bool:
-    """Whether the `Authorization` header bears one of the secrets."""
+def bearer_problem(headers: Mapping[str, str], secrets: Iterable[str]) -> str | None:
+    """None if the `Authorization` header bears one of the secrets; else a code for our logs."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    return any_same(wire_bytes(token.strip()), secrets) & (scheme.lower() == "bearer")
+    held = any_same(wire_bytes(token.strip()), secrets)
+    return None if held and scheme.lower() == "bearer" else "bad_bearer_token"
 
 
 def _is_fresh(stamp: str, now: float) -> bool:

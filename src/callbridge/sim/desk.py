@@ -26,6 +26,9 @@ from callbridge.sim.results import invalid, poisoned, tell
 
 CALLS = f"{ROOT}/calls"
 
+KOMMO_RETRY_AFTER = 300.0
+"""Seconds, the `retry_after` of Kommo's documented 429."""
+
 
 class Dice(Protocol):
     """Where the lots of shares and shuffles come from."""
@@ -181,7 +184,7 @@ def _refusal(fault: ArmedFault, request: ApiRequest, *, russian: bool) -> Reply:
 
 
 def _too_many(fault: ArmedFault, now: float) -> Answer:
-    return answers.too_many(fault.name, fault.number, now)
+    return answers.too_many(fault.name, fault.number or KOMMO_RETRY_AFTER, now)
 
 
 def _trace_id(request: ApiRequest) -> str:
