@@ -4,6 +4,7 @@
       +- BadWebhook             what a sender did wrong; `reason` is a stable code, `status` the HTTP answer
       |    +- Unauthenticated   no, wrong or stale credential, or an unknown source: the sender cannot tell which
       |    +- BodyRefused       too large, too slow
+      |    +- MethodRefused     authenticated, but this PBX does not send by this HTTP method
       |    +- Undecodable       authenticated, but no call can be read from it: stored for a person, answered 2xx
       +- Unavailable            what cannot be reached now; always chained from the library's error
       |    +- StoreUnavailable
@@ -42,6 +43,16 @@ class BodyRefused(BadWebhook):
     def __init__(self, reason: str, status: int) -> None:
         super().__init__(reason)
         self.status = status
+
+
+class MethodRefused(BadWebhook):
+    """Authenticated, but webhooks of this kind come by another HTTP method."""
+
+    status = 405
+
+    def __init__(self, reason: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(reason)
+        self.allowed = allowed
 
 
 class Undecodable(BadWebhook):

@@ -73,7 +73,7 @@ def clean(value: Any, key: str = "", depth: int = 0) -> Any:
     if key and (hide := _hidden(key)):
         if hide == "secret":
             return HIDDEN
-        if isinstance(value, str) or (isinstance(value, int) and value >= 100_000):
+        if isinstance(value, str) or (isinstance(value, int) and 100_000 <= value < 1 << 63):
             return _masked(str(value))
     kind = type(value)
     if kind is str:
@@ -142,7 +142,7 @@ def _each(value: Any, key: str, depth: int) -> Any:
         return "(nested too deeply)"
     if isinstance(value, Mapping):
         pairs = list(value.items())[:_MAX_ITEMS]
-        return {text(str(k)): clean(v, str(k), depth + 1) for k, v in pairs}
+        return {(name := str(clean(k))): clean(v, k if isinstance(k, str) else name, depth + 1) for k, v in pairs}
     kept = [clean(item, key, depth + 1) for item in list(value)[:_MAX_ITEMS]]
     return kept if len(value) <= _MAX_ITEMS else [*kept, f"(and {len(value) - _MAX_ITEMS} more)"]
 

@@ -93,10 +93,8 @@ def moment(value: Json, name: str, zone: str) -> int | None:
 
     RFC 3339 demands an offset; where a script left it out, the time is the PBX's wall clock in `zone`.
     """
-    if type(value) is str and (parts := _TIME.fullmatch(value.strip())):
-        at = _wall_clock(parts, name, zone)
-    else:
-        at = _epoch(value, name)
+    parts = _TIME.fullmatch(value.strip()) if type(value) is str else None
+    at = _wall_clock(parts, name, zone) if parts else _epoch(value, name)
     if not at:
         return None
     if not MIN_STARTED_AT <= at < MAX_STARTED_AT:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-from callbridge.call import Call, CallStatus, Direction
+from callbridge.call import MAX_PHONE, Call, CallStatus, Direction
 from callbridge.errors import Misconfigured, Unauthenticated, Undecodable
 from callbridge.intake import verify
 from callbridge.intake.decode import Json, decode_form, decode_json
@@ -51,7 +51,7 @@ _STATUS_OF_CODE: Final = {
     "1133": CallStatus.WRONG_NUMBER,
     "3200": CallStatus.WRONG_NUMBER,
 }
-_STATUS_OF_CLASS: Final = {prefix: CallStatus.UNAVAILABLE for prefix in ("113", "116", "119")}
+_STATUS_OF_CLASS: Final = dict.fromkeys(("113", "116", "119"), CallStatus.UNAVAILABLE)
 
 _WORDS: Final = {
     "1100": "ended normally",
@@ -133,12 +133,12 @@ def _detected(fields: Mapping[str, Json]) -> str:
 
 
 def _call(fields: Mapping[str, Json], source: Source, now: float) -> Call:
-    direction = _DIRECTIONS.get(
-        -1 if (number := whole(fields.get("call_direction"), "call_direction")) is None else number
-    )
+    number = whole(fields.get("call_direction"), "call_direction")
+    direction = None if number is None else _DIRECTIONS.get(number)
     if direction is None:
         raise ValueError("call_direction is 0, 1 or 2")
-    duration = _duration(fields)
+    talk = _talk(fields)
+    duration = talk or 0
     created = moment(fields.get("create_time"), "create_time", "UTC")
     code = cut_text(fields.get("disconnect_reason"), "disconnect_reason", 16)
     phone, extension = _parties(direction, _party(fields, "from"), _party(fields, "to"))
@@ -150,18 +150,21 @@ def _call(fields: Mapping[str, Json], source: Source, now: float) -> Call:
         phone=phone or "",
         duration=duration,
         started_at=int(now) - duration if created is None else created,
-        status=CallStatus.ANSWERED if duration else _status(code, source.status_overrides),
+        status=_status(code, source.status_overrides) if talk is None else CallStatus.ANSWERED,
         dated=created is not None,
         result=_result(code),
         extension=extension,
     )
 
 
-def _duration(fields: Mapping[str, Json]) -> int:
-    """Seconds of talk. `entry_result` is not asked: the vendor's own example says 1 for a caller who left the menu."""
+def _talk(fields: Mapping[str, Json]) -> int | None:
+    """Seconds of talk; None if nobody answered.
+
+    `entry_result` is not asked: the vendor's own example says 1 for a caller who left the menu.
+    """
     talk = moment(fields.get("talk_time"), "talk_time", "UTC")
     if talk is None:
-        return 0
+        return None
     end = moment(fields.get("end_time"), "end_time", "UTC")
     if end is None or end < talk:
         raise ValueError("end_time is not before talk_time")
@@ -171,12 +174,12 @@ def _duration(fields: Mapping[str, Json]) -> int:
 def _party(fields: Mapping[str, Json], name: str) -> tuple[str | None, str | None]:
     """Number and extension of one side. It may be empty (left in the menu), and PHP writes an empty object as []."""
     side = fields.get(name)
-    if side is None or side == [] or side == "":
+    if side in (None, [], ""):
         return None, None
     if not isinstance(side, dict):
-        raise ValueError(f"{name} is an object")
-    number = exact_text(side.get("number"), f"{name}.number", 64)
-    return number, exact_text(side.get("extension"), f"{name}.extension", 64)
+        raise ValueError(f"{name} is an object")  # noqa: TRY004 - one kind of error for all a sender writes
+    number = exact_text(side.get("number"), f"{name}.number", MAX_PHONE)
+    return number, exact_text(side.get("extension"), f"{name}.extension", MAX_PHONE)
 
 
 def _parties(

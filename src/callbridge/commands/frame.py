@@ -1,0 +1,105 @@
+"""What every command stands on: the settings, the event loop, an open store, and the three ways to end.
+
+Exit codes are a contract: 0 done, 1 a problem was found, 2 wrong usage. A command returns, raises `Found` after it has told
+its problem, or lets an error of ours through; `ending` puts that into words. No traceback for what a user did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import typer
+import uvloop
+
+from callbridge import configuration
+from callbridge.embedded import url_of
+from callbridge.errors import CallbridgeError, Misconfigured, StoreUnavailable
+from callbridge.ops.inspect import Inspector
+from callbridge.settings import Settings
+from callbridge.store.connect import ping
+from callbridge.store.durability import stands
+from callbridge.wiring import Store, open_store
+
+T = TypeVar("T")
+
+DONE: Final = 0
+PROBLEM: Final = 1
+WRONG_USAGE: Final = 2
+
+
+class WrongUsage(CallbridgeError):
+    """What was typed cannot be meant; the message says what to type."""
+
+
+class Found(typer.Exit):
+    """A problem was found, and has been told already."""
+
+    def __init__(self) -> None:
+        super().__init__(PROBLEM)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What stands before the command's name."""
+
+    config: Path | None
+
+
+def ending(error: CallbridgeError) -> tuple[int, str]:
+    """The exit code and the words for an error that a command let through."""
+    match error:
+        case WrongUsage():
+            return WRONG_USAGE, str(error)
+        case StoreUnavailable():
+            return PROBLEM, f"Redis does not answer: {error}"
+        case _:
+            return PROBLEM, str(error)
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """Raises `Misconfigured`."""
+    options = context.ensure_object(Options)
+    environ = dict(os.environ)
+    if options.config is not None:
+        environ[configuration.CONFIG] = str(options.config)
+    return configuration.load(environ, Path.cwd())
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+async def redis_in_use(settings: Settings) -> str:
+    """The configured Redis, or the embedded one of a `callbridge up` that runs on this data directory."""
+    if settings.redis.url is not None:
+        return settings.redis.url.get_secret_value()
+    url = url_of(settings.data_dir)
+    if not await ping(url):
+        raise Misconfigured(
+            f"callbridge up is not running here (data directory {settings.data_dir}) and no Redis is configured"
+        )
+    return url
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[tuple[Store, Inspector]]:
+    """The store in use and an inspector over it."""
+    async with open_store(settings, await redis_in_use(settings)) as store:
+        yield store, inspector(store, settings)
+
+
+def inspector(store: Store, settings: Settings) -> Inspector:
+    return Inspector(
+        store.records,
+        store.tally,
+        store.presence,
+        lambda: stands(store.scripts.redis, settings.redis.durability),
+        settings.accounts,
+    )

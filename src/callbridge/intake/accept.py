@@ -1,0 +1,180 @@
+"""One webhook: who sent it, what it says, stored, answered.
+
+The order is the promise. Nothing is read before the credential holds, nothing is answered before the inbox says that it is
+durable. What cannot be read is stored as it came, because most PBXs never send again after a 4xx. This module knows
+neither HTTP nor Redis: it raises `BadWebhook` and `StoreUnavailable`, and is given an `Inbox`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, assert_never
+
+from callbridge import observe
+from callbridge.call import (
+    Arrival,
+    FinishedCall,
+    IgnoredEvent,
+    Receipt,
+    RecordingReady,
+    UndecodableWebhook,
+    Webhook,
+)
+from callbridge.errors import MethodRefused, Unauthenticated, Undecodable
+from callbridge.intake.providers import PROVIDERS, check_source
+from callbridge.intake.providers.base import (
+    Broken,
+    Event,
+    Finished,
+    Ignored,
+    Provider,
+    Recording,
+    Reply,
+    Source,
+    WebhookRequest,
+)
+from callbridge.intake.verify import any_same, wire_bytes
+
+MAX_LOGGED: Final = 20
+"""Ids of calls named in one log event; an array brings up to a hundred."""
+
+
+class Inbox(Protocol):
+    """Where arrivals become durable."""
+
+    async def put(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
+        """One receipt per arrival, in order, once all are durable. Raises `StoreUnavailable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What the sender is told, and what became of each thing that it sent."""
+
+    reply: Reply
+    receipts: Sequence[Receipt]
+
+
+class Acceptor:
+    """Raises `Misconfigured` where it is built, if a source could never be verified."""
+
+    def __init__(self, sources: Mapping[str, Source], inbox: Inbox, now: Callable[[], float]) -> None:
+        for source in sources.values():
+            check_source(source)
+        self._sources = dict(sources)
+        self._inbox = inbox
+        self._now = now
+        self._decoys = tuple(map(_decoy, self._sources.values())) or (_decoy(_ANY_SOURCE),)
+        self._writes: set[asyncio.Future[Sequence[Receipt]]] = set()
+
+    def max_body(self, source_name: str) -> int | None:
+        """Bytes that this source may send; None for a source that does not exist."""
+        source = self._sources.get(source_name)
+        return source.max_body if source else None
+
+    async def accept(self, source_name: str, request: WebhookRequest) -> Accepted:
+        """`request.path` still begins with the path token, where the source has one.
+
+        Raises `Unauthenticated`, `MethodRefused` and `StoreUnavailable`. Once the inbox has the arrivals, a sender that goes
+        away does not stop the write.
+        """
+        now = self._now()
+        source, provider, request = self._authenticated(source_name, request, now)
+        if request.method not in provider.methods:
+            raise MethodRefused("method", tuple(sorted(provider.methods)))
+        try:
+            events = provider.parse(request, source, now)
+        except Undecodable as error:
+            events = [Broken(error.reason, provider.event_of(request), request.body)]
+        arrivals = [_arrival(event, source) for event in events]
+        receipts = await self._put(arrivals)
+        _log(source, events, receipts)
+        return Accepted(provider.reply, receipts)
+
+    def _authenticated(self, name: str, request: WebhookRequest, now: float) -> tuple[Source, Provider, WebhookRequest]:
+        """Path token and the provider's credential: both are always looked at, and both must hold."""
+        known = self._sources.get(name)
+        source = known or self._decoys[zlib.crc32(wire_bytes(name)) % len(self._decoys)]
+        problem = None if known else "unknown_source"
+        if source.path_token is not None:
+            token, path = (request.path[0], request.path[1:]) if request.path else ("", ())
+            if not any_same(wire_bytes(token), (source.path_token,)):
+                problem = problem or "bad_path_token"
+            request = WebhookRequest(request.method, path, request.query, request.headers, request.body)
+        provider = PROVIDERS[source.provider]
+        try:
+            provider.verify(request, source, now)
+        except Unauthenticated as refused:
+            problem = problem or refused.reason
+        if problem or not known:
+            # The name of an unknown source is a stranger's text and stays out of the log.
+            observe.event("webhook.refused", level="warning", source=name if known else "unknown", reason=problem)
+            raise Unauthenticated(problem or "unknown_source")
+        return source, provider, request
+
+    async def _put(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
+        write = asyncio.ensure_future(self._inbox.put(arrivals))
+        self._writes.add(write)  # the loop itself holds tasks weakly
+        write.add_done_callback(self._writes.discard)
+        return await asyncio.shield(write)
+
+
+_ANY_SOURCE: Final = Source(
+    name="decoy",
+    account="decoy",
+    provider="generic",
+    auth="signature",
+    secrets=("",),
+    key=None,
+    path_token=None,
+    timezone="UTC",
+    hold=0.0,
+    own_numbers=(),
+    status_overrides={},
+    max_body=0,
+)
+
+
+def _decoy(source: Source) -> Source:
+    """What stands in for an unknown name: verified by the same steps as a real source, with secrets that nobody has."""
+    return replace(
+        source,
+        secrets=tuple(secrets.token_hex() for _ in source.secrets),
+        key=source.key and secrets.token_hex(),
+        path_token=source.path_token and secrets.token_hex(),
+    )
+
+
+def _arrival(event: Event, source: Source) -> Arrival:
+    match event:
+        case Finished(call, name, body):
+            return FinishedCall(source.account, call, Webhook(name, body), source.hold)
+        case Recording(ref, link, at, name, body):
+            return RecordingReady(source.account, source.name, ref, link, at, Webhook(name, body))
+        case Broken(problem, name, body):
+            return UndecodableWebhook(source.account, source.name, source.provider, Webhook(name, body), problem)
+        case Ignored(name):
+            return IgnoredEvent(source.name, name)
+        case _:
+            assert_never(event)
+
+
+def _log(source: Source, events: Sequence[Event], receipts: Sequence[Receipt]) -> None:
+    broken = [event.problem for event in events if type(event) is Broken]
+    if len(receipts) == 1:
+        told: object = receipts[0].kind.value
+    else:
+        told = Counter(receipt.kind.value for receipt in receipts)
+    observe.event(
+        "webhook.accepted",
+        level="warning" if broken else "info",
+        source=source.name,
+        webhook=events[0].event,
+        receipts=told,
+        calls=[receipt.id for receipt in receipts[:MAX_LOGGED] if receipt.id],
+        **({"undecodable": len(broken), "problem": broken[0]} if broken else {}),
+    )

@@ -1,0 +1,101 @@
+"""What is next for a call, in words [pure]: one sentence for each place where a call can stand.
+
+Apart from `inspect` because it is prose with a duty: the match is closed, so a new state or reason does not compile without
+its sentence. Reasons come from the store as text; one that this version does not know gets the sentence of its state.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from callbridge.outcome import PauseReason, PublicState, Reason
+
+
+def advice(  # noqa: C901 - one case a state, and nothing else
+    state: PublicState, reason: str | None, pause: PauseReason | None = None
+) -> str:
+    """What happens next by itself, or what a person can do. `pause` is why the call's account stands still, if it does."""
+    match state:
+        case "queued" | "retrying" if pause is not None:
+            return f"Waits because its account is paused: {of_pause(pause)}"
+        case "queued":
+            return "Will be sent as soon as a worker gets to it."
+        case "retrying":
+            return "Will be sent again by itself; no action is needed."
+        case "sending":
+            return "A worker has it; look again in a moment."
+        case "uncertain":
+            return "It may be in the CRM: the CRM's notes are being searched before anybody sends it again."
+        case "parked":
+            return "Nobody in the CRM has this number yet: create the contact, and the call follows by itself."
+        case "delivered":
+            return "It is in the CRM; nothing is left to do."
+        case "unmatched":
+            return "Nobody in the CRM had this number in time. The call is kept here."
+        case "ignored":
+            return _ignored(_known(reason))
+        case "dead":
+            return _dead(_known(reason))
+        case "erased":
+            return "Its content was erased; nothing can be done with it."
+        case _:
+            assert_never(state)
+
+
+def of_pause(reason: PauseReason) -> str:
+    match reason:
+        case PauseReason.UNAUTHORISED:
+            return "the CRM refuses the token. Set a valid one and restart the worker."
+        case PauseReason.PAYMENT_REQUIRED:
+            return "the CRM account is not paid for. It goes on by itself once it is."
+        case PauseReason.FORBIDDEN:
+            return "the token may not write calls. Give the integration the right; it goes on by itself."
+        case PauseReason.BANNED:
+            return "the CRM blocks our address. Ask its support to lift the block; it is tried once an hour."
+        case PauseReason.WRONG_HOST:
+            return "the address is not this account's. Set the right one and restart the worker."
+        case PauseReason.OPERATOR:
+            return "an operator stopped it."
+        case _:
+            assert_never(reason)
+
+
+def _known(reason: str | None) -> Reason | None:
+    try:
+        return Reason(reason) if reason else None
+    except ValueError:
+        return None
+
+
+def _ignored(reason: Reason | None) -> str:
+    match reason:
+        case Reason.INTERNAL_CALL:
+            return "A call between two employees: it does not belong into the CRM."
+        case Reason.HIDDEN_NUMBER:
+            return "The caller hid the number, so no contact can be found for it."
+        case Reason.SHORT_NUMBER:
+            return "The number is too short to be anybody's phone."
+        case Reason.DISCARDED:
+            return "An operator discarded it."
+        case _:  # no other reason leads here
+            return "It does not belong into the CRM."
+
+
+def _dead(reason: Reason | None) -> str:
+    match reason:
+        case Reason.REFUSED_BY_CRM:
+            return "The CRM refused it as it is. When the cause is gone: `callbridge dead replay ID`, else discard it."
+        case Reason.UNDECODABLE:
+            return (
+                "No call can be read from the webhook. Correct it at the PBX and let it send again; then discard this."
+            )
+        case Reason.UNTRANSLATABLE:
+            return "It could not be put into the CRM's words. After an update: `callbridge dead replay ID`, else discard it."
+        case Reason.EXPIRED:
+            return "The CRM gave no answer for too long. Once it answers again: `callbridge dead replay ID`."
+        case Reason.UNKNOWN_OUTCOME:
+            return "It may be in the CRM, which could not be read. `callbridge dead replay ID` looks before it sends."
+        case Reason.KILLS_WORKER:
+            return "Several workers ended while they had it. Report it; after an update: `callbridge dead replay ID`."
+        case _:  # no other reason leads here
+            return "Find out why, then `callbridge dead replay ID` or `callbridge dead discard ID`."

@@ -1,0 +1,179 @@
+"""Is anything wrong, in words [pure]: judges figures that others read.
+
+A call waiting while nobody works, an ack worth less than was promised, an account that stands still, a call that only a
+person can move: those are problems. What may become one is a warning. The first sentence says the worst of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Final, assert_never
+
+from callbridge.amocrm.client import AccountCheck, AccountFound, AccountProblem
+from callbridge.ops.advice import of_pause
+from callbridge.store.durability import Standing
+from callbridge.store.presence import GONE_AFTER
+from callbridge.store.tally import AccountTally, Tally
+
+STUCK_AFTER: Final = 300.0
+"""Seconds for which a call may be due before that is a problem: a backlog after an outage moves, this one does not."""
+
+CLOCK_WARNING, CLOCK_PROBLEM = 2.0, 300.0
+"""Seconds between two clocks. Webhook signatures are valid for five minutes."""
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    level: Level
+    detail: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How everything stands. `workers` are seconds since their last heartbeat."""
+
+    sentence: str
+    problems: tuple[str, ...]
+    warnings: tuple[str, ...]
+    standing: Standing
+    tally: Tally
+    workers: Mapping[str, float]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def as_json(self) -> dict[str, Any]:
+        workers = [
+            {"worker": name, "heartbeat_age": round(age, 3), "alive": age <= GONE_AFTER}
+            for name, age in sorted(self.workers.items())
+        ]
+        return {
+            "ok": self.ok,
+            "summary": self.sentence,
+            "problems": list(self.problems),
+            "warnings": list(self.warnings),
+            "durability": self.standing.level.value,
+            "total": self.tally.total,
+            "states": states(self.tally),
+            "accounts": [asdict(account) for account in self.tally.accounts],
+            "sources": [asdict(source) for source in self.tally.sources],
+            "workers": workers,
+        }
+
+
+def states(tally: Tally) -> dict[str, int]:
+    """Calls by public state, in the order in which a call goes through them."""
+    return {
+        "queued": tally.queued,
+        "retrying": tally.retrying,
+        "sending": tally.sending,
+        "uncertain": tally.uncertain,
+        "parked": tally.parked,
+        "delivered": tally.delivered,
+        "unmatched": tally.unmatched,
+        "dead": tally.dead,
+        "ignored": tally.ignored,
+    }
+
+
+def assess(tally: Tally, workers: Mapping[str, float], standing: Standing, configured: Collection[str]) -> Status:
+    """`configured` are the accounts that the settings name."""
+    alive = sum(age <= GONE_AFTER for age in workers.values())
+    under_way = tally.queued + tally.retrying + tally.sending + tally.uncertain
+    problems = list(standing.problems)
+    warnings = list(standing.warnings)
+    if not alive and under_way + tally.parked:
+        problems.insert(0, f"{_calls(under_way + tally.parked)} waiting and no worker is running")
+    elif not alive:
+        warnings.append("no worker is running")
+    for account in tally.accounts:
+        problems += _account_problems(account, account.account in configured, working=bool(alive))
+    if tally.dead:
+        problems.append(f"{_calls(tally.dead)} dead: `callbridge dead list` shows why")
+    if tally.uncertain:
+        warnings.append(f"{_calls(tally.uncertain)} uncertain: being looked for in the CRM")
+    return Status(_sentence(tally, under_way, problems), tuple(problems), tuple(warnings), standing, tally, workers)
+
+
+def _account_problems(account: AccountTally, configured: bool, *, working: bool) -> list[str]:
+    held = account.waiting + account.uncertain + account.parked
+    if not configured and held:
+        return [f"{_calls(held)} waiting for account {account.account}, which is not in the settings"]
+    if account.pause:
+        return [f"account {account.account} is paused ({account.pause.reason}): {of_pause(account.pause.reason)}"]
+    if working and account.oldest_waiting is not None and account.oldest_waiting > STUCK_AFTER:
+        return [
+            f"account {account.account}: a call has been due for {_minutes(account.oldest_waiting)} without being sent"
+        ]
+    return []
+
+
+def _sentence(tally: Tally, under_way: int, problems: Sequence[str]) -> str:
+    if problems:
+        more = len(problems) - 1
+        tail = f", and {more} more problem{'s' if more > 1 else ''}" if more else ""
+        return f"Needs attention: {problems[0].rstrip('.')}{tail}."
+    if not tally.total:
+        return "All is well: no call has come yet."
+    if under_way:
+        return f"All is well: {_calls(under_way)} on the way, {tally.delivered} delivered."
+    parked = f", {tally.parked} parked until a contact appears" if tally.parked else ""
+    return f"All is well: nothing waits, {tally.delivered} delivered{parked}."
+
+
+def _calls(count: int) -> str:
+    return f"{count} call is" if count == 1 else f"{count} calls are"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+# --- single checks ---------------------------------------------------------------------------------------------------
+
+
+def durability_checks(standing: Standing) -> list[Check]:
+    found = [Check("durability", Level.PROBLEM, problem) for problem in standing.problems]
+    found += [Check("durability", Level.WARNING, warning) for warning in standing.warnings]
+    return found or [Check("durability", Level.OK, f"{standing.level.value}, as asked for")]
+
+
+def clock_check(name: str, ahead: float) -> Check:
+    """`ahead` is how many seconds the other clock is ahead of ours."""
+    detail = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this computer's"
+    if abs(ahead) > CLOCK_PROBLEM:
+        return Check(name, Level.PROBLEM, f"{detail}: set the clocks by NTP")
+    if abs(ahead) > CLOCK_WARNING:
+        return Check(name, Level.WARNING, detail)
+    return Check(name, Level.OK, detail)
+
+
+def account_checks(account: str, found: AccountCheck) -> list[Check]:
+    name = f"account {account}"
+    match found:
+        case AccountFound(number, title, subdomain, clock_ahead):
+            checks = [Check(name, Level.OK, f"{title or subdomain} ({number}): the token opens it")]
+            if clock_ahead is not None:
+                checks.append(clock_check(f"clock of {name}", clock_ahead))
+            return checks
+        case AccountProblem(None, detail):
+            return [Check(name, Level.PROBLEM, detail)]
+        case AccountProblem(reason, detail):
+            return [Check(name, Level.PROBLEM, f"{detail}: {of_pause(reason)}" if reason else detail)]
+        case _:
+            assert_never(found)
