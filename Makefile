@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# The first interpreter that really runs and is new enough; a shim that only exists is passed over.
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
-	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v "$$p"; break; }; done)
+# The first interpreter that really runs, is new enough and can make a virtual environment: a shim may do none of it.
+# 3.12 and 3.11 go first because the embedded redis-server has no wheel for later ones.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python; do \
+	"$$p" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { command -v "$$p"; break; }; \
+	done)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench clean
@@ -34,12 +36,12 @@ clean: ## remove what make has made; data in var/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Installed anew only when pyproject.toml changes: the package itself is installed editable.
+# Made anew only when pyproject.toml changes: the package itself is installed editable.
 $(STAMP): pyproject.toml
-	@test -n "$(PYTHON)" || { echo "callbridge needs Python 3.11 or newer: install it, or run make PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "Setting up $(VENV) with $(PYTHON) (once; a minute or two) ..."
-	@"$(PYTHON)" -m venv --clear $(VENV) || { rm -rf $(VENV); \
-		echo "Python cannot make virtual environments here: on Debian and Ubuntu, apt-get install python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --editable '.[embedded,test,lint]' \
-		| sed -u -n 's/^Collecting \([^ ]*\).*/  \1/p; /^Successfully/s/.*/  installed/p'; exit $${PIPESTATUS[0]}
+	@test -n "$(PYTHON)" || { echo "callbridge needs Python 3.11 or newer with venv; Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Setting up $(VENV) with $(PYTHON): once, a minute or two"
+	@"$(PYTHON)" -m venv --clear $(VENV)
+	@set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check --editable '.[embedded,test,lint]' \
+		| sed -u -n 's/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected packages.*/  installing/p'
 	@touch $@
+	@echo "Ready"

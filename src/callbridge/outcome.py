@@ -192,6 +192,7 @@ class PauseReason(StrEnum):
     FORBIDDEN = "forbidden"
     BANNED = "banned"
     WRONG_HOST = "wrong_host"
+    REFUSES_ALL = "refuses_all"
     OPERATOR = "operator"
 
 

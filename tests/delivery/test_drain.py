@@ -8,6 +8,7 @@ import pytest
 from support.office import Office
 
 from callbridge.call import Direction
+from callbridge.delivery.settle import STOP_LOSS
 from callbridge.outcome import PauseReason
 
 
@@ -20,7 +21,7 @@ async def test_known_callers_are_delivered_with_their_notes(office: Office) -> N
         record = await office.get(call_id)
         assert record.call
         note = notes[record.call.uniq]
-        assert (record.note_id, record.entity_id, record.attempts) == (note.id, note.target.id, 1)
+        assert (record.note_id, record.entity_id, record.attempts) == (note.id, note.target.entity_id, 1)
 
 
 async def test_an_unknown_caller_is_parked_beside_delivered_neighbours(office: Office) -> None:
@@ -93,6 +94,18 @@ async def test_an_unnamed_poison_call_is_found_by_halving(office: Office, count:
     assert states.pop(count // 2) == "dead"
     assert states == ["delivered"] * (count - 1)
     assert len(office.crm.requests) <= 2 * count.bit_length() + 1
+
+
+async def test_a_crm_that_refuses_everything_unnamed_pauses_before_a_days_calls_are_buried(office: Office) -> None:
+    await office.known_calls(200)
+    office.crm.arm("validation-unnamed", "office-")
+    await office.work.drain()
+    states = await office.states()
+    dead = states.count("dead")
+    assert STOP_LOSS <= dead < STOP_LOSS + office.settings.accounts["main"].max_in_flight
+    assert states.count("queued") + states.count("retrying") == 200 - dead
+    pause = await office.store.tally.pause_of("main")
+    assert pause and pause.reason is PauseReason.REFUSES_ALL
 
 
 async def test_a_request_that_was_turned_away_for_speed_costs_no_attempt(office: Office) -> None:

@@ -1,9 +1,11 @@
-"""Cards and routing of the simulator [no I/O]."""
+"""Cards, routing and hostile batches of the simulator, without HTTP."""
 
 from __future__ import annotations
 
 import ast
+import json
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,10 @@ from hypothesis import strategies as st
 
 import callbridge.sim
 from callbridge.sim.config import SimConfig
+from callbridge.sim.desk import CALLS, Desk
+from callbridge.sim.endpoints import ApiRequest
 from callbridge.sim.entities import World, digits, seeded_number
+from callbridge.sim.replies import status_of
 
 ACTIVE, CLOSED = True, False
 
@@ -132,3 +137,28 @@ def test_the_simulator_knows_nothing_of_what_it_tests():
             for name in names:
                 if name.startswith("callbridge"):
                     assert ".".join(name.split(".")[:2]) in allowed, f"{module.name} imports {name}"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = st.sampled_from(
+    ["direction", "duration", "source", "phone", "uniq", "request_id", "call_status", "call_responsible"]
+)
+SOUND = {"direction": "inbound", "duration": 5, "source": "office", "phone": "89005550101", "uniq": "u-1"}
+CHANGED = st.dictionaries(FIELDS, JSON, max_size=2).map(lambda changes: SOUND | changes)
+ITEMS = st.lists(st.just(SOUND) | CHANGED | JSON, max_size=4)
+
+
+@given(st.binary(max_size=40) | ITEMS.map(lambda items: json.dumps(items).encode()))
+@settings(max_examples=200, deadline=None)
+def test_any_body_is_answered_and_only_200_leaves_notes(body):
+    config = SimConfig(contacts=0, rate=0, match_all=True, faults=("validation-empty=poison",))
+    desk = Desk(config, lambda: 1.0, Random(1))
+    seen = desk.journal.arrive(1.0, 1.0, "POST", CALLS, "", "t")
+    decision = desk.decide(ApiRequest(seen.number, "POST", CALLS, {}, "http://x", body, 1.0), "t", seen)
+    status = status_of(decision.reply)
+    assert status in {200, 400}
+    assert (status == 200) == (len(desk.account.book) > 0)

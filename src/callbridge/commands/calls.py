@@ -15,7 +15,7 @@ from callbridge.commands.frame import Found, opened, run, settings_of
 from callbridge.commands.output import calls_table, coloured, console, local, notes, plain, span, table, write_json
 from callbridge.ops.filters import STATES, Filter
 from callbridge.ops.health import Status, states
-from callbridge.ops.inspect import Inspector, Story
+from callbridge.ops.inspect import Story
 from callbridge.outcome import PublicState
 from callbridge.settings import Settings
 from callbridge.store.presence import GONE_AFTER
@@ -68,16 +68,17 @@ def show_call(
     as_json: options.Json = False,
 ) -> None:
     """Tell one call's story: the webhook, what happened since, and what is next."""
-    story = run(_story(settings_of(context), call_id))
+    show_story(run(read_story(settings_of(context), call_id)), as_json=as_json)
+
+
+async def read_story(settings: Settings, call_id: str) -> Story:
+    """Ends the command where there is no such call."""
+    async with opened(settings) as (_, inspector):
+        story = await inspector.call(CallId(call_id))
     if story is None:
         notes().print(plain(f"There is no call {call_id}."))
         raise Found
-    show_story(story, as_json=as_json)
-
-
-async def _story(settings: Settings, call_id: str) -> Story | None:
-    async with opened(settings) as (_, inspector):
-        return await inspector.call(CallId(call_id))
+    return story
 
 
 def show_story(story: Story, *, as_json: bool) -> None:
@@ -134,11 +135,7 @@ def status(context: typer.Context, as_json: options.Json = False) -> None:
 
 async def _status(settings: Settings) -> Status:
     async with opened(settings) as (_, inspector):
-        return await _read(inspector)
-
-
-async def _read(inspector: Inspector) -> Status:
-    return await inspector.status()
+        return await inspector.status()
 
 
 def _show_status(found: Status, out: Console) -> None:

@@ -17,10 +17,10 @@ from callbridge import observe
 from callbridge.call import Call, CallId
 from callbridge.claim import Claim, Claimed, Nothing, Paused
 from callbridge.delivery.batching import BatchSize
-from callbridge.delivery.settle import GoOn, Pause, Plan, Policy, Slow, plan, untranslated
+from callbridge.delivery.settle import STOP_LOSS, GoOn, Pause, Plan, Policy, Slow, plan, untranslated
 from callbridge.delivery.split import halves
 from callbridge.errors import StoreUnavailable
-from callbridge.outcome import Answer, PauseReason, PerCall, Ready, Settlement, Translation, WholeRefused
+from callbridge.outcome import Answer, PauseReason, PerCall, Ready, Settlement, Translation
 
 
 class Queue(Protocol):
@@ -90,6 +90,7 @@ class Drain:
         self._new_batch = new_batch
         self._size = BatchSize(terms.max_batch)
         self._failures = 0
+        self._refusals = 0
         self._in_flight: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -171,6 +172,7 @@ class Drain:
             now=claim.now + seconds,
             failures=self._failures,
             jitter=self._jitter(),
+            refusals=self._refusals,
         )
         facts = {"batch": batch, "size": len(calls), "seconds": round(seconds, 3), "answer": type(answer).__name__}
         await self._record(claim, planned, facts)
@@ -185,6 +187,9 @@ class Drain:
         first, second = halves(calls)
         await self._pace.take()
         await self._send(claim, first, ready)
+        if self._refusals >= STOP_LOSS:
+            await self._queue.release(claim.fence, [call.id for call in second])
+            return
         await self._pace.take()
         # Still marked from the refused batch: marking the same batch again only renews the lease.
         await self._queue.mark_sending(claim.fence, [call.id for call in second], batch=batch, lease=self._terms.lease)
@@ -234,8 +239,11 @@ class Drain:
                 case GoOn():
                     self._failures = 0
                     if isinstance(answer, PerCall):
+                        self._refusals = 0
                         self._size = self._size.answered(sent)
-                    if claim.probe and isinstance(answer, PerCall | WholeRefused):
+                    else:
+                        self._refusals += len(planned.settlements)
+                    if claim.probe and isinstance(answer, PerCall):
                         lasted = await self._queue.resume(self._account)
                         observe.event("account.resumed", account=self._account, paused_for=lasted)
                 case Slow(seconds, too_heavy):

@@ -41,6 +41,10 @@ from callbridge.outcome import (
 LOOKS_BEFORE_ABSENT = 2
 """A note may be committed late: one complete look without it proves nothing, two that stand apart do."""
 
+STOP_LOSS = 50
+"""Calls buried one after the other by unnamed refusals, with no other answer between them, after which the account is paused:
+then it is the CRM or our words for it that is wrong, not the calls."""
+
 LOOK_AGAIN_AT_MOST = 900.0
 """Seconds between two looks while the CRM cannot be read."""
 
@@ -89,12 +93,23 @@ class Plan:
     split: tuple[CallId, ...] = ()
 
 
-def plan(answer: Answer, calls: Sequence[Claimed], policy: Policy, *, now: float, failures: int, jitter: float) -> Plan:
-    """`failures` counts the account's unanswered requests in a row before this one."""
+def plan(
+    answer: Answer,
+    calls: Sequence[Claimed],
+    policy: Policy,
+    *,
+    now: float,
+    failures: int,
+    jitter: float,
+    refusals: int = 0,
+) -> Plan:
+    """`failures` counts the account's unanswered requests in a row before this one, `refusals` its buried calls in a row."""
     ids = tuple(call.id for call in calls)
     match answer:
         case PerCall(outcomes):
             return Plan(GoOn(), tuple(_settlement(call, outcomes[call.id], policy, now) for call in calls))
+        case WholeRefused(detail) if refusals >= STOP_LOSS:
+            return Plan(Pause(PauseReason.REFUSES_ALL, detail), released=ids)
         case WholeRefused(detail):
             if len(ids) > 1:
                 return Plan(GoOn(), split=ids)

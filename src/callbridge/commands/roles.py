@@ -1,0 +1,162 @@
+"""`callbridge up`, `receiver`, `worker`: the roles as processes.
+
+A role prints where it can be reached, logs to stderr, and ends orderly: it stops listening, finishes what it has read,
+settles what is in flight, and closes Redis last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import typer
+
+from callbridge import observe
+from callbridge.commands.frame import run, settings_of
+from callbridge.commands.output import console, plain
+from callbridge.commands.stopping import stop_signals
+from callbridge.embedded import embedded_redis
+from callbridge.errors import Misconfigured
+from callbridge.guide import secret_values
+from callbridge.intake.http import Running
+from callbridge.receiver import receiver as receiving
+from callbridge.settings import Settings
+from callbridge.store.connect import shut_down
+from callbridge.wiring import redis_url
+from callbridge.worker import worker as working
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """Receiver and worker, running in this process; `url` is the receiver's."""
+
+    url: str
+    worker: asyncio.Task[None]
+
+    async def until(self, stopping: asyncio.Event) -> None:
+        """Until `stopping` is set. A worker that ended by itself did so with an error, which is raised here."""
+        waiting = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait({waiting, self.worker}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if not stopping.is_set():
+            await self.worker
+
+
+@asynccontextmanager
+async def product(settings: Settings, url: str) -> AsyncIterator[Product]:
+    """The whole product over the Redis at `url`. It ends in the order in which nothing is lost: first no more webhooks come
+    in, then what is in flight is settled.
+    """
+    stopping = asyncio.Event()
+    async with working(settings, url, stopping) as role:
+        task = asyncio.create_task(role.run(stopping))
+        try:
+            async with _listening(settings, url) as running:
+                yield Product(running.url, task)
+        finally:
+            stopping.set()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def up(context: typer.Context) -> None:
+    """Run receiver and worker in one process, with a Redis of its own where none is configured."""
+    settings = settings_of(context)
+    _needs(settings, sources=True)
+    _begin(settings, "up")
+    run(_up(settings))
+
+
+async def _up(settings: Settings) -> None:
+    stopping = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        if settings.redis.url is not None:
+            url = redis_url(settings)
+            stack.enter_context(stop_signals(stopping))
+        else:
+            url = await stack.enter_async_context(embedded_redis(settings.data_dir))
+            stack.enter_context(stop_signals(stopping, put_away=lambda: shut_down(url)))
+            _say(f"Redis      embedded, its data is in {settings.data_dir}")
+        running = await stack.enter_async_context(product(settings, url))
+        tell_hooks(settings, running.url)
+        await running.until(stopping)
+        _say("Stopping: finishing what has been begun. A second Ctrl-C does not wait.")
+    observe.event("process.stopped")
+
+
+def receiver(context: typer.Context) -> None:
+    """Run the receiver: webhooks in. Needs a Redis that the workers share."""
+    settings = settings_of(context)
+    redis_url(settings)
+    _needs(settings, sources=True)
+    _begin(settings, "receiver")
+    run(_receiver(settings))
+
+
+async def _receiver(settings: Settings) -> None:
+    stopping = asyncio.Event()
+    with stop_signals(stopping):
+        async with _listening(settings, redis_url(settings)) as running:
+            tell_hooks(settings, running.url)
+            await stopping.wait()
+    observe.event("process.stopped")
+
+
+def worker(context: typer.Context) -> None:
+    """Run a worker: calls out to the CRM. As many as you like may run against one Redis."""
+    settings = settings_of(context)
+    redis_url(settings)
+    _needs(settings, sources=False)
+    _begin(settings, "worker")
+    run(_worker(settings))
+
+
+async def _worker(settings: Settings) -> None:
+    stopping = asyncio.Event()
+    with stop_signals(stopping):
+        async with working(settings, redis_url(settings), stopping) as role:
+            observe.event("process.ready", worker=role.name, accounts=len(settings.accounts))
+            await role.run(stopping)
+    observe.event("process.stopped")
+
+
+def tell_hooks(settings: Settings, base: str) -> None:
+    """Where each PBX has to post. A path token is a secret, so its place is shown, not itself."""
+    for name, source in settings.sources.items():
+        secret = "/PATH_TOKEN" if source.path_token else ""
+        _say(f"Webhooks   {base}/hooks/{name}{secret}   {source.provider}, account {settings.account_of(name)}")
+    observe.event("process.ready", url=base, sources=len(settings.sources))
+
+
+@asynccontextmanager
+async def _listening(settings: Settings, url: str) -> AsyncIterator[Running]:
+    """The receiver; an address on which it cannot listen is the operator's to change."""
+    async with AsyncExitStack() as stack:
+        try:
+            running = await stack.enter_async_context(receiving(settings, url))
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise Misconfigured(
+                f"cannot listen on {settings.receiver.host}:{settings.receiver.port} (receiver.host, receiver.port): {why}"
+            ) from error
+        yield running
+
+
+def _needs(settings: Settings, *, sources: bool) -> None:
+    if not settings.accounts:
+        raise Misconfigured("no account is configured: set CALLBRIDGE_ACCOUNTS__MAIN__URL and __TOKEN")
+    if sources and not settings.sources:
+        raise Misconfigured("no source is configured: set CALLBRIDGE_SOURCES__OFFICE__PROVIDER and its secret")
+
+
+def _begin(settings: Settings, role: str) -> None:
+    observe.configure(settings.log, role=role, secrets=secret_values(settings))
+    observe.event("process.started", accounts=len(settings.accounts), sources=len(settings.sources))
+
+
+def _say(line: str) -> None:
+    console().print(plain(line))
