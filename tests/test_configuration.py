@@ -105,6 +105,13 @@ def test_one_entry_of_a_mapping_joins_those_in_the_file(tmp_path: Path) -> None:
     assert settings.sources["office"].extensions == {"204": 7130045, "205": 1}
 
 
+def test_one_entry_takes_the_place_of_a_mapping_that_the_file_gives_as_text(tmp_path: Path) -> None:
+    written(tmp_path, FILE.replace("{ 204 = 7130045 }", "'{\"204\": 7130045}'"))
+    assert load({}, tmp_path).sources["office"].extensions == {"204": 7130045}
+    settings = load({"CALLBRIDGE_SOURCES__OFFICE__EXTENSIONS__205": "1"}, tmp_path)
+    assert settings.sources["office"].extensions == {"205": 1}
+
+
 def test_an_account_of_the_environment_joins_those_in_the_file(tmp_path: Path) -> None:
     more = {k.replace("MAIN", "SECOND"): v for k, v in MAIN.items()} | {"CALLBRIDGE_SOURCES__OFFICE__ACCOUNT": "second"}
     assert set(load(more, written(tmp_path, FILE)).accounts) == {"main", "second"}

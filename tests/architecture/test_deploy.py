@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.redis_server import RedisServer
 
 from callbridge.settings import Settings
 from callbridge.values import parse_duration
+from support.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
 OWN = ("receiver", "worker")
@@ -88,8 +89,8 @@ def test_the_data_of_redis_outlives_its_container() -> None:
 
 
 def test_a_redis_with_the_shipped_configuration_keeps_the_promise(tmp_path: Path) -> None:
-    options = [line.split(None, 1) for line in (ROOT / "deploy" / "redis.conf").read_text().splitlines()]
-    shipped = {name: value for name, value in (o for o in options if o and not o[0].startswith("#"))}
+    lines = (ROOT / "deploy" / "redis.conf").read_text().splitlines()
+    shipped = dict(line.split(None, 1) for line in lines if line and not line.startswith("#"))
     server = RedisServer(
         tmp_path, *(part for name, value in shipped.items() for part in (f"--{name}", value.strip('"')))
     )
@@ -121,12 +122,14 @@ def test_a_shell_script_is_executable_and_stops_at_the_first_failure(script: str
     path = ROOT / script
     assert path.stat().st_mode & 0o111
     assert "set -euo pipefail" in path.read_text()
-    subprocess.run(["bash", "-n", str(path)], check=True)
+    subprocess.run(["/bin/bash", "-n", str(path)], check=True)
 
 
 def test_make_lists_every_target_with_what_it_does() -> None:
+    make = shutil.which("make")
+    assert make
     listed = subprocess.run(
-        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+        [make, "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     targets = [line.split()[0] for line in listed.stdout.splitlines()]
     assert targets == ["help", "demo", "test", "lint", "bench", "clean"]

@@ -16,7 +16,7 @@ class RedisServer:
 
     def __init__(self, directory: Path, *options: str) -> None:
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self.options = options
         self.start()
 
@@ -59,7 +59,7 @@ class RedisServer:
             return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -13,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from callbridge.call import Arrival, CallId, IgnoredEvent, Receipt, ReceiptKind
-from callbridge.intake.providers.base import Source, WebhookRequest
+from callbridge.call import Arrival, CallId, CallStatus, IgnoredEvent, Receipt, ReceiptKind
+from callbridge.intake.providers.base import Broken, Event, Finished, Ignored, Recording, Source, WebhookRequest
 
 NOW = 1_790_000_100.0
 SECRET = "whsec_" + base64.b64encode(b"a secret of the test suite").decode()
@@ -106,7 +107,9 @@ class Fixture:
     @property
     def source(self) -> Source:
         make = a_mango_source if self.provider == "mango" else a_source
-        return make(**self._told.get("source", {}))
+        changes = self._told.get("source", {})
+        overrides = {code: CallStatus(word) for code, word in changes.pop("status_overrides", {}).items()}
+        return make(status_overrides=overrides, **{name: _frozen(value) for name, value in changes.items()})
 
     @property
     def request(self) -> WebhookRequest:
@@ -117,6 +120,23 @@ class Fixture:
     @property
     def expected(self) -> dict[str, Any]:
         return json.loads((FIXTURES / self.provider / f"{self.name}.expected.json").read_text())
+
+
+def as_told(event: Event) -> dict[str, Any]:
+    """An event as `.expected.json` tells it."""
+    match event:
+        case Finished(call):
+            return {"finished": {k: v for k, v in dataclasses.asdict(call).items() if v is not None}}
+        case Recording(ref, link, at):
+            return {"recording": {"ref": ref, "link": link, "at": at}}
+        case Ignored(name):
+            return {"ignored": name}
+        case Broken(problem):
+            return {"broken": problem}
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def fixtures(provider: str) -> list[Fixture]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -13,22 +12,20 @@ from callbridge.call import CallId
 from callbridge.commands import options
 from callbridge.commands.frame import Found, opened, run, settings_of
 from callbridge.commands.output import calls_table, coloured, console, local, notes, plain, span, table, write_json
-from callbridge.ops.filters import STATES, Filter
+from callbridge.ops.filters import Filter
 from callbridge.ops.health import Status, states
 from callbridge.ops.inspect import Story
-from callbridge.outcome import PublicState
 from callbridge.settings import Settings
 from callbridge.store.presence import GONE_AFTER
 
 app = typer.Typer(no_args_is_help=True, help="Look at stored calls.")
 
-StateName = StrEnum("StateName", {state.upper(): state for state in STATES})
-
 
 @app.command("list")
 def list_calls(
     context: typer.Context,
-    state: Annotated[StateName | None, typer.Option(help="Only calls in this state.")] = None,
+    *,
+    state: options.State = None,
     account: options.Account = None,
     source: options.Source = None,
     phone: options.Phone = None,
@@ -39,9 +36,8 @@ def list_calls(
     as_json: options.Json = False,
 ) -> None:
     """List calls: the latest received first, those of a final state by when they got there."""
-    name: PublicState | None = next((known for known in STATES if state and known == state.value), None)
     found = options.wanted(
-        state=name, account=account, source=source, phone=phone, since=since, until=until, reason=reason
+        state=state, account=account, source=source, phone=phone, since=since, until=until, reason=reason
     )
     run(show_list(settings_of(context), found, limit, as_json=as_json))
 
@@ -123,7 +119,10 @@ def show_story(story: Story, *, as_json: bool) -> None:
 
 
 def status(context: typer.Context, as_json: options.Json = False) -> None:
-    """Say in one sentence whether calls are in danger, then how many stand where. Exit code 1 on a problem."""
+    """Say in one sentence whether anything is wrong, then figures.
+
+    Exit code 1 on a problem.
+    """
     found = run(_status(settings_of(context)))
     if as_json:
         write_json(found.as_json())

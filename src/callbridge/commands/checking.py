@@ -28,7 +28,10 @@ def check(
     offline: Annotated[bool, typer.Option("--offline", help="Look at the configuration only; use no network.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Check configuration, sources, Redis and its durability, clocks, CRM tokens. Exit code 1 on a problem."""
+    """Check settings, sources, Redis, clocks and CRM tokens.
+
+    Changes nothing. Exit code 1 on a problem.
+    """
     found: list[Check] = []
     try:
         settings = settings_of(context)
@@ -52,7 +55,9 @@ def check(
 
 
 def _configured(settings: Settings) -> Iterator[Check]:
-    yield Check("configuration", Level.OK, f"{_many(settings.accounts, 'account')}, {_many(settings.sources, 'source')}")
+    yield Check(
+        "configuration", Level.OK, f"{_many(settings.accounts, 'account')}, {_many(settings.sources, 'source')}"
+    )
     for name, value in (("account", settings.accounts), ("source", settings.sources)):
         if not value:
             yield Check(f"{name}s", Level.WARNING, f"no {name} is configured")

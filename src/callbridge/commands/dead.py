@@ -13,12 +13,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from callbridge import observe
 from callbridge.call import CallId
 from callbridge.commands import options
 from callbridge.commands.calls import read_story, show_list, show_story
 from callbridge.commands.frame import Found, WrongUsage, opened, run, settings_of
-from callbridge.commands.output import calls_table, notes, plain, write_json
+from callbridge.commands.output import calls_table, console, notes, plain, write_json
 from callbridge.ops.filters import Filter
 from callbridge.ops.inspect import Inspector
 from callbridge.ops.replay import NO_SUCH_CALL, Action, Done, Preview, carry_out, preview
@@ -39,6 +38,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 @app.command("list")
 def list_dead(
     context: typer.Context,
+    *,
     account: options.Account = None,
     source: options.Source = None,
     phone: options.Phone = None,
@@ -72,6 +72,7 @@ def show_dead(
 @app.command("replay")
 def replay(
     context: typer.Context,
+    *,
     ids: Ids = None,
     account: options.Account = None,
     source: options.Source = None,
@@ -94,6 +95,7 @@ def replay(
 @app.command("discard")
 def discard(
     context: typer.Context,
+    *,
     ids: Ids = None,
     account: options.Account = None,
     source: options.Source = None,
@@ -140,7 +142,7 @@ def _act(
 async def _look_and_act(
     settings: Settings, action: Action, ids: list[str], wanted: Filter, *, dry_run: bool, yes: bool, as_json: bool
 ) -> Done:
-    out = notes() if as_json else Console(highlight=False)
+    out = notes() if as_json else console()
     async with opened(settings) as (store, inspector):
         planned = await preview(action, _chosen(store, inspector, ids, wanted))
         if not (as_json and yes):
@@ -151,7 +153,6 @@ async def _look_and_act(
         if not yes and not typer.confirm(f"{action.capitalize()} {_calls(len(planned.ids))}?", err=True):
             return undone
         done = await _with_progress(planned, RedisRepair(store.scripts), out)
-        observe.event(f"calls.{action}ed", calls=done.moved)
     if not as_json:
         out.print(f"{_calls(done.moved).capitalize()} {action}ed.")
     return done

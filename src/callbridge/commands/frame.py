@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import typer
-import uvloop
 
 from callbridge import configuration
 from callbridge.embedded import url_of
@@ -25,6 +24,11 @@ from callbridge.settings import Settings
 from callbridge.store.connect import ping
 from callbridge.store.durability import stands
 from callbridge.wiring import Store, open_store
+
+try:
+    from uvloop import new_event_loop
+except ImportError:  # there is no build of it for this platform
+    from asyncio import new_event_loop
 
 T = TypeVar("T")
 
@@ -72,7 +76,7 @@ def settings_of(context: typer.Context) -> Settings:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(work)
 
 
@@ -83,7 +87,7 @@ async def redis_in_use(settings: Settings) -> str:
     url = url_of(settings.data_dir)
     if not await ping(url):
         raise Misconfigured(
-            f"callbridge up is not running here (data directory {settings.data_dir}) and no Redis is configured"
+            f"`callbridge up` is not running here (data directory {settings.data_dir}), and no Redis is configured"
         )
     return url
 

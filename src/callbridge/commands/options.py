@@ -9,12 +9,12 @@ from typing import Annotated, TypeVar
 import typer
 
 from callbridge.commands.frame import WrongUsage
-from callbridge.ops.filters import Filter, last_digits, moment
-from callbridge.outcome import PublicState
+from callbridge.ops.filters import STATES, Filter, last_digits, moment, state_named
 
 T = TypeVar("T")
 
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON: one object, or one a line for lists.")]
+State = Annotated[str | None, typer.Option(metavar="STATE", help=f"Only calls in this state: {', '.join(STATES)}.")]
 Account = Annotated[str | None, typer.Option(metavar="NAME", help="Only calls of this account.")]
 Source = Annotated[str | None, typer.Option(metavar="NAME", help="Only calls of this PBX source.")]
 Phone = Annotated[str | None, typer.Option(metavar="DIGITS", help="Only calls whose number ends in these digits.")]
@@ -33,7 +33,7 @@ TABLE_LIMIT = 50
 
 def wanted(
     *,
-    state: PublicState | None = None,
+    state: str | None = None,
     account: str | None,
     source: str | None,
     phone: str | None,
@@ -44,7 +44,7 @@ def wanted(
     """Raises `WrongUsage` for what cannot be meant."""
     now = time.time()
     return Filter(
-        state=state,
+        state=_read("--state", state, state_named),
         account=account,
         source=source,
         phone=_read("--phone", phone, last_digits),

@@ -22,6 +22,9 @@ from callbridge.values import format_duration
 PIPED_WIDTH: Final = 240
 """Columns where the output is no terminal: `grep` should find whole values."""
 
+_WHOLE: Final = frozenset({"id", "received", "state", "check"})
+"""Columns that are of no use in pieces."""
+
 _COLOURS: Final = {
     "queued": "cyan",
     "retrying": "cyan",
@@ -81,7 +84,13 @@ def span(seconds: float | None) -> str:
 def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) -> Table:
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        made.add_column(
+            column,
+            justify="right" if column in right else "left",
+            overflow="fold",
+            no_wrap=column in _WHOLE,
+            min_width=16 if column == "id" else None,
+        )
     return made
 
 

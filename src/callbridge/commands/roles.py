@@ -64,7 +64,10 @@ async def product(settings: Settings, url: str) -> AsyncIterator[Product]:
 
 
 def up(context: typer.Context) -> None:
-    """Run receiver and worker in one process, with a Redis of its own where none is configured."""
+    """Run receiver and worker in one process.
+
+    Where no Redis is configured it runs one of its own, whose data is in the data directory.
+    """
     settings = settings_of(context)
     _needs(settings, sources=True)
     _begin(settings, "up")

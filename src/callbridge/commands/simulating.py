@@ -23,6 +23,7 @@ PORT = 8100
 
 @app.command("crm")
 def crm(
+    *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = PORT,
     fault: Annotated[

@@ -6,9 +6,11 @@ its sentence. Reasons come from the store as text; one that this version does no
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, Literal, assert_never
 
 from callbridge.outcome import PauseReason, PublicState, Reason
+
+_REPLAY: Final = "`callbridge dead replay ID`"
 
 
 def advice(  # noqa: C901 - one case a state, and nothing else
@@ -32,10 +34,8 @@ def advice(  # noqa: C901 - one case a state, and nothing else
             return "It is in the CRM; nothing is left to do."
         case "unmatched":
             return "Nobody in the CRM had this number in time. The call is kept here."
-        case "ignored":
-            return _ignored(_known(reason))
-        case "dead":
-            return _dead(_known(reason))
+        case "ignored" | "dead":
+            return _final(state, _known(reason))
         case "erased":
             return "Its content was erased; nothing can be done with it."
         case _:
@@ -54,6 +54,10 @@ def of_pause(reason: PauseReason) -> str:
             return "the CRM blocks our address. Ask its support to lift the block; it is tried once an hour."
         case PauseReason.WRONG_HOST:
             return "the address is not this account's. Set the right one and restart the worker."
+        case PauseReason.REFUSES_ALL:
+            return (
+                "the CRM refuses every call as invalid, so it is no call's fault. Report it; one is tried now and then."
+            )
         case PauseReason.OPERATOR:
             return "an operator stopped it."
         case _:
@@ -67,7 +71,9 @@ def _known(reason: str | None) -> Reason | None:
         return None
 
 
-def _ignored(reason: Reason | None) -> str:
+def _final(  # noqa: C901 - one case a reason, and nothing else
+    state: Literal["ignored", "dead"], reason: Reason | None
+) -> str:
     match reason:
         case Reason.INTERNAL_CALL:
             return "A call between two employees: it does not belong into the CRM."
@@ -77,25 +83,33 @@ def _ignored(reason: Reason | None) -> str:
             return "The number is too short to be anybody's phone."
         case Reason.DISCARDED:
             return "An operator discarded it."
-        case _:  # no other reason leads here
-            return "It does not belong into the CRM."
-
-
-def _dead(reason: Reason | None) -> str:
-    match reason:
         case Reason.REFUSED_BY_CRM:
-            return "The CRM refused it as it is. When the cause is gone: `callbridge dead replay ID`, else discard it."
+            return f"The CRM refused it as it is. When the cause is gone: {_REPLAY}, else discard it."
         case Reason.UNDECODABLE:
             return (
                 "No call can be read from the webhook. Correct it at the PBX and let it send again; then discard this."
             )
         case Reason.UNTRANSLATABLE:
-            return "It could not be put into the CRM's words. After an update: `callbridge dead replay ID`, else discard it."
+            return f"It could not be put into the CRM's words. After an update: {_REPLAY}, else discard it."
         case Reason.EXPIRED:
-            return "The CRM gave no answer for too long. Once it answers again: `callbridge dead replay ID`."
+            return f"The CRM gave no answer for too long. Once it answers again: {_REPLAY}."
         case Reason.UNKNOWN_OUTCOME:
-            return "It may be in the CRM, which could not be read. `callbridge dead replay ID` looks before it sends."
+            return f"It may be in the CRM, which could not be read. {_REPLAY} looks there before it sends."
         case Reason.KILLS_WORKER:
-            return "Several workers ended while they had it. Report it; after an update: `callbridge dead replay ID`."
-        case _:  # no other reason leads here
-            return "Find out why, then `callbridge dead replay ID` or `callbridge dead discard ID`."
+            return f"Several workers ended while they had it. Report it; after an update: {_REPLAY}."
+        case (
+            None  # written by another version
+            | Reason.NO_MATCHING_ENTITY
+            | Reason.NOT_IN_ANSWER
+            | Reason.NO_ANSWER
+            | Reason.LEASE_LAPSED
+            | Reason.BATCH_REFUSED
+            | Reason.ABSENT_IN_CRM
+        ):
+            return (
+                "It does not belong into the CRM."
+                if state == "ignored"
+                else f"Find out why, then {_REPLAY} or discard it."
+            )
+        case _:
+            assert_never(reason)

@@ -37,14 +37,8 @@ class Filter:
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        if self.state is not None and self.state not in STATES:
-            raise ValueError(f"there is no state {self.state!r}; there are {', '.join(STATES)}")
         if self.phone is not None and not (self.phone.isascii() and self.phone.isdigit()):
             raise ValueError("phone is digits")
-
-    @property
-    def is_empty(self) -> bool:
-        return self == Filter()
 
     @property
     def final_state(self) -> State | None:
@@ -65,6 +59,14 @@ class Filter:
 
 def digits(phone: str) -> str:
     return _NOT_DIGITS.sub("", phone)
+
+
+def state_named(written: str) -> PublicState:
+    """Raises `ValueError` where there is no such state."""
+    for state in STATES:
+        if state == written:
+            return state
+    raise ValueError(f"is one of {', '.join(STATES)}")
 
 
 def last_digits(written: str) -> str:

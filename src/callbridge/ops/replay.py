@@ -17,9 +17,7 @@ from callbridge.call import CallId
 from callbridge.ops.inspect import Listed, listed
 from callbridge.outcome import Reason
 from callbridge.store.records import Record
-
-SLICE: Final = 200
-"""Calls moved at once, so that a bulk action never keeps a webhook waiting."""
+from callbridge.store.repair import MAX_MOVED
 
 SAMPLE: Final = 5
 
@@ -94,8 +92,8 @@ async def carry_out(planned: Preview, repair: Repair, moved: Callable[[int], Non
     """`moved` is told how many calls each slice dealt with. Raises `StoreUnavailable`; what was moved before stays so."""
     count = 0
     skipped = Counter(planned.skipped)
-    for start in range(0, len(planned.ids), SLICE):
-        ids = planned.ids[start : start + SLICE]
+    for start in range(0, len(planned.ids), MAX_MOVED):
+        ids = planned.ids[start : start + MAX_MOVED]
         done = await _move(planned.action, repair, ids)
         count += len(done)
         if left := len(ids) - len(done):

@@ -1,0 +1,70 @@
+"""Senders that never finish are cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+import structlog
+
+HEAD = b"POST /hooks/office HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [HEAD + b"Content-Length: 1000\r\n\r\n", HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"],
+    ids=["with a length", "in chunks"],
+)
+async def test_a_body_that_does_not_come_is_408_and_the_connection_is_closed(impatient, start):
+    with structlog.testing.capture_logs() as logged:
+        answer = await impatient.raw(start)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"Connection: close" in head
+    assert json.loads(body)["status"] == 408
+    assert [(line["event"], line["reason"]) for line in logged] == [("webhook.refused", "body_too_slow")]
+    assert not impatient.inbox.entered.is_set()
+
+
+async def test_a_dripping_body_does_not_move_the_deadline(impatient):
+    answer = await impatient.raw(HEAD + b"Content-Length: 1000\r\n\r\n", *[b" "] * 1000, pause=0.02)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"P", HEAD, HEAD + b"X: y\r\n"], ids=["nothing", "a byte", "a line", "a header"]
+)
+async def test_headers_that_never_end_close_the_connection(impatient, start):
+    assert await impatient.raw(start) == b""
+
+
+async def test_dripping_headers_do_not_keep_a_connection(impatient):
+    drip = [b"X"] * 1000
+    assert await impatient.raw(HEAD, *drip, pause=0.02) == b""
+
+
+async def test_an_idle_connection_is_closed_after_its_answer(impatient):
+    answer = await impatient.raw(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_dripping_headers_of_a_second_request_do_not_keep_a_connection(impatient):
+    drip = [b"X"] * 1000
+    answer = await impatient.raw(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", HEAD, *drip, pause=0.02)
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+async def test_a_sender_that_breaks_off_in_its_body_leaves_nothing(impatient):
+    host, port = impatient.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    with structlog.testing.capture_logs() as logged:
+        writer.write(HEAD + b"Content-Length: 1000\r\n\r\nabc")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+        async with asyncio.timeout(5):
+            while not logged:
+                await asyncio.sleep(0.01)
+    assert [line["event"] for line in logged] == ["webhook.refused"]
+    assert not impatient.inbox.entered.is_set()
