@@ -34,7 +34,6 @@ EVENTS: Final = frozenset(
         "process.stopping",
         "process.stopped",
         "worker.failed",
-        "sim.started",
         # a webhook
         "webhook.accepted",
         "webhook.refused",
@@ -60,7 +59,6 @@ EVENTS: Final = frozenset(
         # the drain of an account
         "drain.started",
         "drain.ended",
-        "drain.rescued",
         # the log itself
         "log.library",
         "log.dropped",
@@ -130,7 +128,9 @@ class _Writer:
             self._stream.flush()
             return
         rest = lines.encode("utf-8", "backslashreplace")
-        while rest:  # not through the stream: its lock, held by a write that hangs, would abort the exit of the process
+        while (
+            rest
+        ):  # straight to the file: whoever else uses the stream must not wait for a lock that a hanging write holds
             try:
                 rest = rest[os.write(descriptor, rest) :]
             except BlockingIOError:

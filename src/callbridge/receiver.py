@@ -41,7 +41,7 @@ class Promise:
         else:
             seen = Readiness(ok=not standing.problems, durability=standing.level.value, problems=standing.problems)
         if seen != self.readiness:
-            level = "info" if seen.ok else "error"
+            level: observe.Level = "info" if seen.ok else "error"
             observe.event(
                 "store.durability", level=level, ok=seen.ok, durability=seen.durability, problems=seen.problems
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
@@ -30,9 +31,9 @@ def format_duration(seconds: float) -> str:
     """The shortest way to write it that `parse_duration` reads back."""
     for unit, size in _UNITS.items():
         count = round(seconds / size)
-        if count and abs(count * size - seconds) < 1e-9:
+        if count and math.isclose(count * size, seconds, rel_tol=1e-12):
             return f"{count}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 def is_duration_field(metadata: Iterable[Any]) -> bool:

@@ -43,12 +43,13 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 class WorkerRole:
     """One worker: its drains, its heartbeat, its arq loop."""
 
-    def __init__(self, settings: Settings, store: Store, url: str, session_work: dict[str, AccountWork]) -> None:
+    def __init__(self, settings: Settings, store: Store, url: str, work: dict[str, AccountWork]) -> None:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._settings = settings
         self._store = store
         self._url = url
-        self._work = session_work
+        self._work = work
+        self._store_away = False
         self._drains = Drains(
             self.name,
             drain=lambda account: self._work[account].drain(),
@@ -75,7 +76,14 @@ class WorkerRole:
                 await self._store.presence.leave(self.name)
 
     async def _beat_once(self) -> None:
-        await self._store.presence.beat(self.name)
+        try:
+            await self._store.presence.beat(self.name)
+        except StoreUnavailable:
+            self._store_away = True
+            raise
+        if self._store_away:
+            self._store_away = False
+            observe.event("store.recovered")
 
     async def _try_configured_accounts(self) -> None:
         """A start may bring the setting that an account waits for: do not make it wait for its probe."""

@@ -50,10 +50,10 @@ class Bridge:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self, role: str) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, (self.directory / "output.txt").open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "callbridge", role],
-                env=os.environ | self.env, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=os.environ | self.env, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=output, stderr=log,
             )  # fmt: skip
         self.processes.append(process)
         return process

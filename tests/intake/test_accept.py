@@ -183,8 +183,7 @@ async def test_a_cancelled_sender_does_not_cancel_the_write(acceptor, inbox):
         await accepting
     inbox.gate.set()
     async with asyncio.timeout(5):
-        while not inbox.arrivals:
-            await asyncio.sleep(0)
+        await inbox.stored.wait()
     assert len(inbox.arrivals) == 1
 
 

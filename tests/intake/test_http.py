@@ -199,8 +199,7 @@ async def test_a_sender_that_goes_away_does_not_cancel_the_write(bridge):
     await asyncio.sleep(0.05)  # lets the receiver see the reset; the property does not depend on it
     bridge.inbox.gate.set()
     async with asyncio.timeout(5):
-        while not bridge.inbox.arrivals:
-            await asyncio.sleep(0.001)
+        await bridge.inbox.stored.wait()
     assert len(bridge.inbox.arrivals) == 1
 
 

@@ -115,7 +115,7 @@ def test_a_secret_without_the_prefix_is_its_own_key():
     assert signature_problem(signed(BODY, plain), BODY, (plain,), NOW) is None
 
 
-@pytest.mark.parametrize("secret", ["whsec_", "whsec_not base64!", "whsec_abc", "whsec_пароль"])
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_not base64!", "whsec_abc", "whsec_YWJj!ZGVm", "whsec_пароль"])
 def test_a_signing_secret_that_is_no_base64_is_a_configuration_error_that_does_not_quote_it(secret):
     with pytest.raises(Misconfigured) as refused:
         signing_key(secret)

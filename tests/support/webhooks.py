@@ -76,6 +76,7 @@ class MemoryInbox:
     error: Exception | None = None
     gate: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
+    stored: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def put(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
         self.entered.set()
@@ -85,6 +86,7 @@ class MemoryInbox:
             raise self.error
         start = len(self.arrivals)
         self.arrivals.extend(arrivals)
+        self.stored.set()
         return [
             Receipt(ReceiptKind.COUNTED)
             if isinstance(arrival, IgnoredEvent)

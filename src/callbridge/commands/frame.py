@@ -7,8 +7,9 @@ its problem, or lets an error of ours through; `ending` puts that into words. No
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,16 +26,18 @@ from callbridge.store.connect import ping
 from callbridge.store.durability import stands
 from callbridge.wiring import Store, open_store
 
-try:
-    from uvloop import new_event_loop
-except ImportError:  # there is no build of it for this platform
-    from asyncio import new_event_loop
-
 T = TypeVar("T")
 
 DONE: Final = 0
 PROBLEM: Final = 1
 WRONG_USAGE: Final = 2
+
+
+_new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+with contextlib.suppress(ImportError):  # there is no build of it for some platforms
+    import uvloop
+
+    _new_event_loop = uvloop.new_event_loop
 
 
 class WrongUsage(CallbridgeError):
@@ -76,7 +79,7 @@ def settings_of(context: typer.Context) -> Settings:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
         return runner.run(work)
 
 

@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from callbridge import observe
 from callbridge.commands.frame import WrongUsage, run
 from callbridge.commands.output import console, notes, plain, table
 from callbridge.commands.stopping import stop_signals
 from callbridge.errors import Misconfigured
+from callbridge.settings import LogSettings
 from callbridge.sim.crm import CrmSim, SimConfig
 from callbridge.sim.faults import FAULTS
 from callbridge.values import is_loopback, parse_duration
@@ -65,6 +67,7 @@ def crm(
         )
     except ValueError as error:
         raise WrongUsage(f"{error}. `callbridge sim crm --list-faults` shows what there is.") from None
+    observe.configure(LogSettings(), role="sim")
     run(_serve(config, host, port))
 
 
@@ -79,6 +82,7 @@ async def _serve(config: SimConfig, host: str, port: int) -> None:
             raise Misconfigured(f"cannot listen on {host}:{port}: {why}") from error
         if not is_loopback(host):
             notes().print("Anybody who reaches this address can change the simulator.", style="yellow")
+        observe.event("sim.started", url=sim.url)
         out = console()
         out.print(plain(f"CRM        {sim.url}   set it as CALLBRIDGE_ACCOUNTS__MAIN__URL, with any token"))
         out.print(plain(f"Controls   {sim.url}/_sim   what it saw: /_sim/requests, /_sim/notes, /_sim/summary"))

@@ -110,6 +110,8 @@ class Drain:
         await asyncio.sleep(self._pace.free_in)
         match await self._queue.claim(self._account, self._size.now):
             case Claim() as claim:
+                if claim.probe:
+                    observe.event("account.probed", account=self._account)
                 await self._begin(claim)
                 return True
             case Nothing(next_due):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol, assert_never
 
+from callbridge import observe
 from callbridge.call import CallId
 from callbridge.ops.inspect import Listed, listed
 from callbridge.outcome import Reason
@@ -99,6 +100,8 @@ async def carry_out(planned: Preview, repair: Repair, moved: Callable[[int], Non
         if left := len(ids) - len(done):
             skipped[NOT_DEAD] += left  # somebody else was faster
         moved(len(ids))
+    if count:
+        _log(planned.action, count)
     return Done(planned.matched, count, dict(skipped))
 
 
@@ -108,5 +111,15 @@ async def _move(action: Action, repair: Repair, ids: Sequence[CallId]) -> frozen
             return await repair.replay(ids)
         case Action.DISCARD:
             return await repair.discard(ids)
+        case _:
+            assert_never(action)
+
+
+def _log(action: Action, calls: int) -> None:
+    match action:
+        case Action.REPLAY:
+            observe.event("calls.replayed", calls=calls)
+        case Action.DISCARD:
+            observe.event("calls.discarded", calls=calls)
         case _:
             assert_never(action)
