@@ -59,6 +59,8 @@ EVENTS: Final = frozenset(
         # the drain of an account
         "drain.started",
         "drain.ended",
+        # the simulator
+        "sim.started",
         # the log itself
         "log.library",
         "log.dropped",

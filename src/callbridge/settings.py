@@ -19,7 +19,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic.fields import FieldInfo
 
 from callbridge.values import Duration, Numbers, Secret, Texts, is_loopback, refusal
-from callbridge.values import parse_duration as parse_duration  # noqa: PLC0414 - re-exported for readers of options
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 

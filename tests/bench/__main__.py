@@ -26,7 +26,7 @@ def main() -> int:
         for name in chosen:
             print(f"{name} ...", flush=True)
             figures += ALL[name](Path(directory, name))
-    show(figures)
+            show(figures)
     return 1 if any(figure.met is False for figure in figures) else 0
 
 

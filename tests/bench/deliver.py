@@ -65,7 +65,7 @@ def backlog(directory: Path) -> list[Figure]:
         Figure("  requests", len(posts), None, "", ""),
         Figure("  answers 429", summary["by_status"].get("429", 0), 1, "below", ""),
         Figure("  most requests in any second", summary["max_requests_in_a_second"], 7.5, "below", ""),
-        Figure("  notes doubled", summary["duplicates"], 1, "below", ""),
+        Figure("  notes doubled", summary["surplus_notes"], 1, "below", ""),
     ]
 
 

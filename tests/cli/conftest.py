@@ -8,7 +8,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -102,7 +102,7 @@ def office(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Office]:
+) -> Office:
     for name in [name for name in os.environ if name.upper().startswith("CALLBRIDGE_")]:
         monkeypatch.delenv(name)
-    yield Office(redis_server, tmp_path, capsys)
+    return Office(redis_server, tmp_path, capsys)

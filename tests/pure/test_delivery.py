@@ -188,10 +188,10 @@ def test_a_batch_stays_between_one_and_its_limit(events: list[str], at_most: int
         before = size.now
         match event:
             case "full":
-                size = size.answered(before)
+                size = size.answered(full=True)
                 assert size.now == min(before * 2, at_most)
             case "part":
-                assert size.answered(before - 1) == size
+                assert size.answered(full=False) == size
             case "heavy":
                 size = size.too_heavy(before)
                 assert size.now == max(1, before // 2)

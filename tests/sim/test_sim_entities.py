@@ -129,7 +129,7 @@ def test_a_wrong_option_is_refused(options):
 
 
 def test_the_simulator_knows_nothing_of_what_it_tests():
-    allowed = {"callbridge.sim", "callbridge.settings", "callbridge.errors", "callbridge.observe"}
+    allowed = {"callbridge.sim", "callbridge.values", "callbridge.errors", "callbridge.observe"}
     for module in Path(callbridge.sim.__path__[0]).glob("*.py"):
         for node in ast.walk(ast.parse(module.read_text())):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []

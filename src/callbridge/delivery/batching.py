@@ -28,9 +28,9 @@ class BatchSize:
     def now(self) -> int:
         return min(self.calls, self.at_most)
 
-    def answered(self, sent: int) -> BatchSize:
-        """A request of `sent` calls was answered; only a full one proves that more would go."""
-        return replace(self, calls=min(self.now * 2, self.at_most)) if sent >= self.now else self
+    def answered(self, *, full: bool) -> BatchSize:
+        """A request was answered; only one that was full when it left proves that more would go."""
+        return replace(self, calls=min(self.now * 2, self.at_most)) if full else self
 
     def too_heavy(self, sent: int) -> BatchSize:
         """A request of `sent` calls took too long."""

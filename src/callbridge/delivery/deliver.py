@@ -57,6 +57,9 @@ class Terms:
     ban_probe: float
 
 
+LEAD = 0.03
+"""Seconds before its slot at which a batch is claimed and translated, so that the slot is not spent on that."""
+
 LINGER = 0.05
 """Seconds until the next due call for which a drain stays: shorter than being woken again."""
 
@@ -107,12 +110,13 @@ class Drain:
         if len(self._in_flight) >= self._terms.max_in_flight:
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
             return True
-        await asyncio.sleep(self._pace.free_in)
-        match await self._queue.claim(self._account, self._size.now):
+        await asyncio.sleep(max(0.0, self._pace.free_in - LEAD))
+        size = self._size.now
+        match await self._queue.claim(self._account, size):
             case Claim() as claim:
                 if claim.probe:
                     observe.event("account.probed", account=self._account)
-                await self._begin(claim)
+                await self._begin(claim, full=len(claim.calls) == size)
                 return True
             case Nothing(next_due):
                 return await self._idle(next_due)
@@ -130,7 +134,7 @@ class Drain:
         await asyncio.sleep(next_due)
         return True
 
-    async def _begin(self, claim: Claim) -> None:
+    async def _begin(self, claim: Claim, *, full: bool) -> None:
         """Translates, waits for a slot, and lets the request go its way."""
         translations = {call.id: self._crm.translate(call.call) if call.call else None for call in claim.calls}
         ready = {call_id: item for call_id, item in translations.items() if isinstance(item, Ready)}
@@ -141,7 +145,7 @@ class Drain:
         if not batch:
             return
         await self._pace.take()
-        task = asyncio.create_task(self._send(claim, batch, ready))
+        task = asyncio.create_task(self._send(claim, batch, ready, full=full))
         self._in_flight.add(task)
         task.add_done_callback(self._landed)
 
@@ -150,7 +154,9 @@ class Drain:
         if not task.cancelled() and (error := task.exception()):
             observe.event("worker.failed", level="error", account=self._account, stage="send", error=error)
 
-    async def _send(self, claim: Claim, calls: Sequence[Claimed], ready: Mapping[CallId, Ready]) -> None:
+    async def _send(
+        self, claim: Claim, calls: Sequence[Claimed], ready: Mapping[CallId, Ready], *, full: bool = False
+    ) -> None:
         """One request and everything that follows from it, halves included. A slot has been taken for it."""
         batch = self._new_batch()
         try:
@@ -178,7 +184,7 @@ class Drain:
         )
         facts = {"batch": batch, "size": len(calls), "seconds": round(seconds, 3), "answer": type(answer).__name__}
         await self._record(claim, planned, facts)
-        await self._react(claim, answer, planned, len(calls))
+        await self._react(claim, answer, planned, sent=len(calls), full=full)
         if planned.split:
             await self._send_halves(claim, calls, ready, batch)
 
@@ -226,7 +232,7 @@ class Drain:
                 stale=settled.id in stale,
             )
 
-    async def _react(self, claim: Claim, answer: Answer, planned: Plan, sent: int) -> None:
+    async def _react(self, claim: Claim, answer: Answer, planned: Plan, *, sent: int, full: bool) -> None:
         """What the answer means for the account: its size, its pace, its pause."""
         observe.event(
             "batch.posted",
@@ -242,7 +248,7 @@ class Drain:
                     self._failures = 0
                     if isinstance(answer, PerCall):
                         self._refusals = 0
-                        self._size = self._size.answered(sent)
+                        self._size = self._size.answered(full=full)
                     else:
                         self._refusals += len(planned.settlements)
                     if claim.probe and isinstance(answer, PerCall):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 
-from callbridge.settings import parse_duration
+from callbridge.values import parse_duration
 
 
 class Value(StrEnum):

@@ -1,0 +1,125 @@
+"""`demo`: the whole product on real parts, and an account that notices when something is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import tempfile
+import urllib.parse
+import urllib.request
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callbridge.commands.rehearsal import ENOUGH, Account, Keys, Script, account, script
+from callbridge.sim.entities import seeded_number
+from callbridge.store.tally import Tally
+from cli.conftest import Office
+
+NOW = 1_790_000_000.0
+PLAYED = Script(calls=4, undecodable=1, webhooks={})
+TALLY = Tally(
+    queued=0, retrying=0, sending=0, uncertain=0, parked=1, delivered=2, unmatched=0, dead=1, ignored=0,
+    accounts=(), sources=(),
+)  # fmt: skip
+DELIVERED = {"shop-a": 1, "shop-b": 2}
+NOTES = [(1, "shop-a"), (2, "shop-b")]
+
+
+def folders() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("callbridge-demo-*"))
+
+
+def judged(**changes: Any) -> Account:
+    parts: dict[str, Any] = {
+        "played": PLAYED, "answers": Counter({200: 5}), "tally": TALLY, "delivered": DELIVERED, "notes": NOTES,
+        "seconds": 1.0,
+    }  # fmt: skip
+    return account(**(parts | changes))
+
+
+def test_the_demo_accounts_for_every_call(office: Office) -> None:
+    before = folders()
+    process = office.start("demo", "--calls", "30", "--exit", "--json")
+    out, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
+    tally = json.loads(out)
+    assert tally["ok"]
+    assert tally["problems"] == []
+    assert tally["sent"] == 30
+    ends = ("delivered", "unmatched", "parked", "dead", "ignored")
+    assert sum(tally[state] for state in ends) == 30
+    assert all(tally[state] for state in ("delivered", "parked", "dead", "ignored"))
+    assert (tally["crm_notes"], tally["crm_duplicates"]) == (tally["delivered"], 0)
+    assert tally["webhooks"] > 30
+    assert folders() == before
+
+
+def test_the_demo_is_told_in_words_where_there_is_no_terminal(office: Office) -> None:
+    process = office.start("demo", "--calls", "12", "--exit")
+    out, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
+    assert "Every call is accounted for." in out
+    assert re.search(r"CRM notes by uniq: \d+, duplicates 0", out)
+
+
+def test_a_demo_that_goes_on_ends_with_its_account_and_puts_everything_away(office: Office) -> None:
+    before = folders()
+    process = office.start("demo", "--calls", "3")
+    assert process.stdout
+    for line in process.stdout:
+        if match := re.match(r"CRM +(\S+)/_sim", line):
+            with urllib.request.urlopen(f"{match[1]}/_sim/summary", timeout=5) as answer:  # noqa: S310 - ours
+                assert json.load(answer)["contacts"]
+        if "on their way" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert "CRM notes by uniq" in out
+    assert folders() == before
+
+
+@pytest.mark.parametrize("calls", [1, ENOUGH - 1, ENOUGH, 57, 300])
+def test_the_script_has_as_many_calls_as_were_asked_for(calls: int) -> None:
+    keys = Keys()
+    played = script(calls, keys, [seeded_number(0)], lambda: NOW)
+    ids: set[str] = set()
+    broken = 0
+    for source, webhooks in played.webhooks.items():
+        for webhook in webhooks:
+            found = re.search(r'"(?:id|entry_id)":"([^"]+)"', urllib.parse.unquote(webhook.body.decode()))
+            broken += found is None
+            ids.update({f"{source}:{found[1]}"} if found else ())
+    assert played.calls == calls
+    assert len(ids) + broken == calls
+    assert broken == played.undecodable == (1 if calls >= ENOUGH else 0)
+
+
+def test_an_account_that_adds_up_has_no_problems() -> None:
+    assert judged().ok
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"answers": Counter({200: 4, 503: 1})}, "1 webhooks were refused"),
+        ({"tally": replace(TALLY, parked=0)}, "3 calls are stored, 4 were sent"),
+        ({"tally": replace(TALLY, parked=2)}, "5 calls are stored, 4 were sent"),
+        ({"tally": replace(TALLY, parked=0, uncertain=1)}, "1 calls are still on the way"),
+        ({"tally": replace(TALLY, parked=0, dead=2)}, "2 calls are dead, 1 should be"),
+        ({"notes": [*NOTES, (3, "shop-b")]}, "1 calls stand in the CRM twice"),
+        ({"notes": NOTES[:1]}, "1 delivered calls have no such note"),
+        ({"notes": [(1, "shop-a"), (9, "shop-b")]}, "1 delivered calls have no such note"),
+        ({"notes": [*NOTES, (3, "shop-c")]}, "1 notes in the CRM belong to no delivered call"),
+        ({"delivered": {"shop-a": 1}, "notes": NOTES[:1]}, "1 delivered calls are listed, 2 counted"),
+    ],
+)
+def test_whatever_does_not_add_up_is_said(changes: dict[str, Any], complaint: str) -> None:
+    found = judged(**changes)
+    assert not found.ok
+    assert [problem for problem in found.problems if complaint in problem]
