@@ -13,6 +13,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType
 
 CallId = NewType("CallId", str)
@@ -31,6 +32,7 @@ MAX_REF, MAX_PHONE, MAX_TEXT, MAX_LINK = 256, 64, 1_000, 2_048
 
 SOURCE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS = tuple(one + other for one in _CROCKFORD for other in _CROCKFORD)
 
 
 class Direction(StrEnum):
@@ -153,15 +155,16 @@ def uniq_of(source: str, key: CallKey) -> str:
 
 def call_id(key: CallKey, accepted_at: float) -> CallId:
     """Seven characters of time (seconds, Crockford base32), then nine of the key's digest."""
-    seconds, time_part = int(accepted_at), ""
-    for _ in range(7):
-        seconds, digit = divmod(seconds, 32)
-        time_part = _CROCKFORD[digit] + time_part
-    number, key_part = int.from_bytes(_digest(key)[:8]), ""
-    for _ in range(9):
-        number, digit = divmod(number, 32)
-        key_part += _CROCKFORD[digit]
-    return CallId(time_part + key_part)
+    return CallId(_crockford(int(accepted_at), 7) + _crockford(int.from_bytes(_digest(key)[:6]) >> 3, 9))
+
+
+def _crockford(number: int, length: int) -> str:
+    """The last `length` digits of `number`, two at a time because it is on the way of every webhook."""
+    text = ""
+    while len(text) < length:
+        number, pair = number >> 10, _PAIRS[number & 1023]
+        text = pair + text
+    return text[-length:]
 
 
 def plain_text(text: str) -> str:
@@ -196,6 +199,7 @@ def masked(phone: str) -> str:
     return f"{phone[: digits[3] + 1]}***{phone[digits[-4] :]}"
 
 
+@lru_cache(maxsize=512)  # each identity of a call is another part of the same digest
 def _digest(key: CallKey) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "replace")).digest()
 

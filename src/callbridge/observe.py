@@ -14,10 +14,10 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from queue import Empty, SimpleQueue
 from typing import Any, Final, Literal, TextIO
 
 import orjson
@@ -76,6 +76,9 @@ MAX_WAITING: Final = 10_000
 _GATHER: Final = 0.01
 """Seconds in which the writer lets lines gather: it wakes a hundred times a second at most, however busy the process."""
 
+_AT_ONCE: Final = 1_000
+"""Lines in one write, so that a reader that stopped holds few lines that are no longer counted as waiting."""
+
 _SHORTEST_SECRET: Final = 4
 """A shorter one would blot out half of every message."""
 
@@ -88,39 +91,43 @@ class _Writer:
     def __init__(self, stream: TextIO, line_for: structlog.typing.Processor) -> None:
         self._stream = stream
         self._line_for = line_for
-        self._waiting: SimpleQueue[str | None] = SimpleQueue()
+        self._waiting: deque[str] = deque()
+        self._something = threading.Event()
+        self._closing = False
         self._dropped = 0
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def put(self, line: str) -> None:
-        if self._waiting.qsize() >= MAX_WAITING:
+        if len(self._waiting) >= MAX_WAITING:
             self._dropped += 1
-        else:
-            self._waiting.put(line)
+            return
+        self._waiting.append(line)
+        if not self._something.is_set():
+            self._something.set()
 
     debug = info = warning = error = critical = put
 
     def close(self, patience: float = 2.0) -> None:
         """Writes what waits, unless that takes longer than `patience` seconds."""
-        self._waiting.put(None)
+        self._closing = True
+        self._something.set()
         self._thread.join(patience)
 
     def _run(self) -> None:
-        last = False
-        while not last:
-            lines = [self._waiting.get()]
-            if lines[0] is not None:
+        while not (self._closing and not self._waiting):
+            self._something.wait()
+            if not self._closing:
                 time.sleep(_GATHER)
-            with suppress(Empty):
-                while len(lines) < 1_000:
-                    lines.append(self._waiting.get_nowait())
-            last = None in lines
+            self._something.clear()  # before the lines are taken: whoever adds one after this sets it again
+            lines = [self._waiting.popleft() for _ in range(min(len(self._waiting), _AT_ONCE))]
+            if self._waiting or self._closing:
+                self._something.set()
             if self._dropped:
                 lost, self._dropped = self._dropped, 0
                 lines.append(_stand_alone("log.dropped", self._line_for, count=lost))
             with suppress(OSError, ValueError):  # a closed pipe or stream: there is nobody left to tell
-                self._write("".join(f"{line}\n" for line in lines if line is not None))
+                self._write("".join(f"{line}\n" for line in lines))
 
     def _write(self, lines: str) -> None:
         try:

@@ -66,6 +66,9 @@ _PHONE: Final = re.compile(
 )
 
 
+_KNOWN_LENGTH: Final = 24
+
+
 def clean(value: Any, key: str = "", depth: int = 0) -> Any:
     """`value` as plain data that JSON can hold and a log may show. What is no plain data is shown as its type only."""
     if value is None or value is True or value is False:
@@ -77,10 +80,16 @@ def clean(value: Any, key: str = "", depth: int = 0) -> Any:
             return _masked(str(value))
     kind = type(value)
     if kind is str:
-        return text(value)
+        return _known_text(value) if len(value) <= _KNOWN_LENGTH else text(value)
     if kind is int:
         return value if -(1 << 63) <= value < (1 << 63) else "(huge number)"
     return value if kind is float else _plain(value, key, depth)
+
+
+@lru_cache(maxsize=2_048)
+def _known_text(value: str) -> str:
+    """Most short texts in a log are the same few names again and again."""
+    return text(value)
 
 
 def _plain(value: Any, key: str, depth: int) -> Any:

@@ -109,11 +109,12 @@ async def test_an_unknown_source_costs_the_same_steps_as_a_known_one(monkeypatch
     monkeypatch.setattr(accept, "PROVIDERS", {provider: spy})
     with pytest.raises(Unauthenticated):
         await acceptor.accept("nobody", a_request(BODY, path=("x",)))
-    ((_, asked, _),) = seen
+    ((request, asked, _),) = seen
     known = SOURCES[source]
     assert (asked.provider, asked.auth, len(asked.secrets)) == (known.provider, known.auth, len(known.secrets))
     assert not set(asked.secrets) & set(known.secrets)
     assert (asked.path_token is None) == (known.path_token is None)
+    assert request.path == (("x",) if known.path_token is None else ())
 
 
 async def test_an_undecodable_body_is_kept_as_it_came(acceptor, inbox):

@@ -27,6 +27,10 @@ async def test_a_body_that_does_not_come_is_408_and_the_connection_is_closed(imp
     assert not impatient.inbox.entered.is_set()
 
 
+async def test_a_body_that_is_announced_too_large_is_not_waited_for(impatient):
+    assert (await impatient.raw(HEAD + b"Content-Length: 65537\r\n\r\n")).startswith(b"HTTP/1.1 413 ")
+
+
 async def test_a_dripping_body_does_not_move_the_deadline(impatient):
     answer = await impatient.raw(HEAD + b"Content-Length: 1000\r\n\r\n", *[b" "] * 1000, pause=0.02)
     assert answer.startswith(b"HTTP/1.1 408 ")

@@ -241,6 +241,10 @@ def test_other_events_are_ignored_unread(path):
     assert read("not even json", path=path) == [Ignored("/".join(path))]
 
 
+def test_a_base_address_may_have_a_path_of_its_own():
+    assert read("not even json", path=("pbx", "1", "events", "call")) == [Ignored("events/call")]
+
+
 def test_a_body_without_known_keys_at_a_bare_address_is_ignored():
     assert read({"call_id": "1", "dtmf": "5"}, path=()) == [Ignored("unnamed")]
 

@@ -132,10 +132,14 @@ async def _play(stage: Stage) -> None:
     def answered(status: int) -> None:
         stage.answers[status] += 1
 
-    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-        for source in (OFFICE, SHOP):
-            hook = f"{stage.product.url}/hooks/{source}"
-            group.create_task(post_all(session, hook, stage.played.webhooks[source], answered))
+    hooks = f"{stage.product.url}/hooks"
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(
+            *(
+                post_all(session, f"{hooks}/{source}", stage.played.webhooks[source], answered)
+                for source in (OFFICE, SHOP)
+            )
+        )
 
 
 async def _until_settled(

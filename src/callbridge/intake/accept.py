@@ -69,7 +69,6 @@ class Acceptor:
         self._inbox = inbox
         self._now = now
         self._decoys = tuple(map(_decoy, self._sources.values())) or (_decoy(_ANY_SOURCE),)
-        self._writes: set[asyncio.Future[Sequence[Receipt]]] = set()
 
     def max_body(self, source_name: str) -> int | None:
         """Bytes that this source may send; None for a source that does not exist."""
@@ -91,7 +90,7 @@ class Acceptor:
         except Undecodable as error:
             events = [Broken(error.reason, provider.event_of(request), request.body)]
         arrivals = [_arrival(event, source) for event in events]
-        receipts = await self._put(arrivals)
+        receipts = await self._inbox.put(arrivals)
         _log(source, events, receipts)
         return Accepted(provider.reply, receipts)
 
@@ -115,12 +114,6 @@ class Acceptor:
             observe.event("webhook.refused", level="warning", source=name if known else "unknown", reason=problem)
             raise Unauthenticated(problem or "unknown_source")
         return source, provider, request
-
-    async def _put(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
-        write = asyncio.ensure_future(self._inbox.put(arrivals))
-        self._writes.add(write)  # the loop itself holds tasks weakly
-        write.add_done_callback(self._writes.discard)
-        return await asyncio.shield(write)
 
 
 _ANY_SOURCE: Final = Source(
