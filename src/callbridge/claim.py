@@ -42,9 +42,9 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """The account stands still; in `probe_in` seconds one call may be tried."""
+    """The account is paused or slowed; in `ask_in` seconds it is worth asking again."""
 
-    probe_in: float
+    ask_in: float
 
 
 @dataclass(frozen=True, slots=True)

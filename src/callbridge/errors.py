@@ -8,6 +8,7 @@
       |    +- Undecodable       authenticated, but no call can be read from it: stored for a person, answered 2xx
       +- Unavailable            what cannot be reached now; always chained from the library's error
       |    +- StoreUnavailable
+      |    +- AccountSlowed     no request to this account for a while; `seconds` says how long
       +- Misconfigured          what an operator must change; the message names the setting
 
 Library exceptions do not cross a folder border: the library may be replaced, and a caller should catch our words. There is
@@ -67,6 +68,14 @@ class Unavailable(CallbridgeError):
 
 class StoreUnavailable(Unavailable):
     """Redis did not confirm. Nothing may be acknowledged."""
+
+
+class AccountSlowed(Unavailable):
+    """The CRM asked for a pause, or does not answer; nobody sends to the account for `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no request for {seconds:.1f} s")
+        self.seconds = seconds
 
 
 class Misconfigured(CallbridgeError):

@@ -117,6 +117,17 @@ async def test_a_request_that_was_turned_away_for_speed_costs_no_attempt(office:
     assert [seen.status for seen in office.crm.requests] == [429, 200]
 
 
+async def test_a_long_slow_down_holds_no_call_in_a_workers_hands(office: Office) -> None:
+    await office.known_calls(120)
+    office.crm.arm("429-retry-after", 900)
+    await asyncio.wait_for(office.work.drain(), 10)
+    assert set(await office.states()) == {"queued"}
+    assert {(await office.get(call_id)).attempts for call_id in office.ids} == {0}
+    asked = len(office.crm.requests)
+    await office.work.drain()
+    assert len(office.crm.requests) == asked
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [

@@ -10,6 +10,7 @@ from support.store import Bench
 
 from callbridge.call import IgnoredEvent, ReceiptKind, RecordingReady, UndecodableWebhook, Webhook
 from callbridge.outcome import State
+from callbridge.store import inbox
 
 
 def a_recording(
@@ -129,6 +130,16 @@ async def test_a_recording_after_delivery_is_told_in_the_story(bench: Bench) -> 
     await bench.inbox.put([a_recording()])
     assert [entry["what"] for entry in await bench.records.story(call_id)] == ["delivered", "recording"]
     assert await bench.places(call_id) == ["delivered"]
+
+
+async def test_two_calls_that_would_share_an_id_get_two(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "call_id", lambda _key, _at: "0123456789abcdef")
+    together = await bench.inbox.put([a_finished_call(ref="a"), a_finished_call(ref="b")])
+    [later] = await bench.inbox.put([a_finished_call(ref="c")])
+    ids = {receipt.id for receipt in [*together, later]}
+    assert len(ids) == 3
+    found = [await bench.get(call_id) for call_id in ids if call_id]
+    assert sorted(record.call.ref for record in found if record.call) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("count", [1, 200, 201, 450])

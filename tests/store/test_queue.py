@@ -11,6 +11,7 @@ from support.store import A_NOTE, Bench
 from callbridge.call import CallId
 from callbridge.claim import Claim, Nothing, Paused, Reclaimed
 from callbridge.outcome import MOVES, PauseReason, Settlement, State
+from callbridge.store.pace import RedisPace
 from callbridge.store.queue import FATAL_DEATHS, RedisQueue
 
 SETTLED = [State.WAITING, State.UNCERTAIN, State.PARKED, State.DELIVERED, State.UNMATCHED, State.DEAD, State.IGNORED]
@@ -180,16 +181,39 @@ async def test_a_paused_account_gives_no_calls_but_one_when_its_probe_is_due(ben
     assert await bench.queue.pause("main", PauseReason.PAYMENT_REQUIRED, "402", first=60, at_most=900)
     assert not await bench.queue.pause("main", PauseReason.PAYMENT_REQUIRED, "402", first=60, at_most=900)
     paused = await bench.queue.claim("main", 10)
-    assert isinstance(paused, Paused) and 59 < paused.probe_in <= 60
+    assert isinstance(paused, Paused) and 59 < paused.ask_in <= 60
     assert (await bench.queue.agenda()).due == frozenset()
     await bench.scripts.redis.hset(f"{bench.scripts.root}pause:main", "probe_at", 1)  # type: ignore[misc] # both worlds
     probe = await bench.queue.claim("main", 10)
     assert isinstance(probe, Claim) and probe.probe and len(probe.calls) == 1
     after = await bench.queue.claim("main", 10)
-    assert isinstance(after, Paused) and 119 < after.probe_in <= 120
+    assert isinstance(after, Paused) and 119 < after.ask_in <= 120
     assert await bench.queue.resume("main") is not None
     assert await bench.queue.resume("main") is None
     assert len((await bench.claim()).calls) == 2
+
+
+async def test_a_slowed_account_gives_nothing_and_is_on_nobodys_agenda(bench: Bench) -> None:
+    await bench.bring_to(State.UNCERTAIN, ref="lost")
+    await bench.store()
+    assert (await bench.queue.agenda()).due == (await bench.queue.agenda()).looks == {"main"}
+    await RedisPace(bench.scripts, "main", 7).slow(30)
+    slowed = await bench.queue.claim("main", 10)
+    assert isinstance(slowed, Paused) and 29 < slowed.ask_in <= 30
+    agenda = await bench.queue.agenda()
+    assert agenda.due == agenda.looks == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("reason", "readable"),
+    [(PauseReason.BANNED, False), (PauseReason.UNAUTHORISED, False), (PauseReason.PAYMENT_REQUIRED, True)],
+)
+async def test_a_paused_account_is_read_only_where_reading_can_succeed(
+    bench: Bench, reason: PauseReason, readable: bool
+) -> None:
+    await bench.bring_to(State.UNCERTAIN)
+    await bench.queue.pause("main", reason, "", first=60, at_most=900)
+    assert ((await bench.queue.agenda()).looks == {"main"}) is readable
 
 
 async def test_every_stored_call_is_counted_in_exactly_one_state(bench: Bench) -> None:

@@ -19,7 +19,7 @@ from callbridge.claim import Claim, Claimed, Nothing, Paused
 from callbridge.delivery.batching import BatchSize
 from callbridge.delivery.settle import STOP_LOSS, GoOn, Pause, Plan, Policy, Slow, plan, untranslated
 from callbridge.delivery.split import halves
-from callbridge.errors import StoreUnavailable
+from callbridge.errors import AccountSlowed, StoreUnavailable
 from callbridge.outcome import Answer, PauseReason, PerCall, Ready, Settlement, Translation
 
 
@@ -62,6 +62,9 @@ LEAD = 0.03
 
 LINGER = 0.05
 """Seconds until the next due call for which a drain stays: shorter than being woken again."""
+
+STAY = 2.0
+"""Seconds for which a drain waits out a slow-down: nothing could be sent meanwhile anyway."""
 
 RECORD_PAUSE = 0.2
 
@@ -120,18 +123,19 @@ class Drain:
                 return True
             case Nothing(next_due):
                 return await self._idle(next_due)
-            case Paused():
-                return await self._idle(None)
+            case Paused(ask_in):
+                return await self._idle(ask_in, stay=STAY)
             case other:
                 assert_never(other)
 
-    async def _idle(self, next_due: float | None) -> bool:
+    async def _idle(self, ask_in: float | None, stay: float = LINGER) -> bool:
+        """Waits for what is in flight, or a moment; False when there is nothing to stay for."""
         if self._in_flight:
-            await asyncio.wait(self._in_flight, timeout=next_due, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(self._in_flight, timeout=ask_in, return_when=asyncio.FIRST_COMPLETED)
             return True
-        if next_due is None or next_due > LINGER:
+        if ask_in is None or ask_in > stay:
             return False
-        await asyncio.sleep(next_due)
+        await asyncio.sleep(ask_in)
         return True
 
     async def _begin(self, claim: Claim, *, full: bool) -> None:
@@ -144,10 +148,20 @@ class Drain:
         batch = [call for call in claim.calls if call.id in ready]
         if not batch:
             return
-        await self._pace.take()
+        if not await self._slot(claim, batch):
+            return
         task = asyncio.create_task(self._send(claim, batch, ready, full=full))
         self._in_flight.add(task)
         task.add_done_callback(self._landed)
+
+    async def _slot(self, claim: Claim, calls: Sequence[Claimed]) -> bool:
+        """Waits for a slot; where the account was slowed meanwhile, the calls go back instead."""
+        try:
+            await self._pace.take()
+        except AccountSlowed:
+            await self._queue.release(claim.fence, [call.id for call in calls])
+            return False
+        return True
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
@@ -193,15 +207,16 @@ class Drain:
     ) -> None:
         observe.event("batch.halved", account=self._account, batch=batch, size=len(calls))
         first, second = halves(calls)
-        await self._pace.take()
+        if not await self._slot(claim, calls):
+            return
         await self._send(claim, first, ready)
         if self._refusals >= STOP_LOSS:
             await self._queue.release(claim.fence, [call.id for call in second])
-            return
-        await self._pace.take()
-        # Still marked from the refused batch: marking the same batch again only renews the lease.
-        await self._queue.mark_sending(claim.fence, [call.id for call in second], batch=batch, lease=self._terms.lease)
-        await self._send(claim, second, ready)
+        elif await self._slot(claim, second):
+            # Still marked from the refused batch: marking the same batch again only renews the lease.
+            ids = [call.id for call in second]
+            await self._queue.mark_sending(claim.fence, ids, batch=batch, lease=self._terms.lease)
+            await self._send(claim, second, ready)
 
     async def _record(self, claim: Claim, planned: Plan, facts: Mapping[str, Any]) -> None:
         """Settles in the store, again and again while the lease lasts: a result in memory is worth keeping. After that the

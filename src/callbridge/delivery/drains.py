@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from callbridge import observe
-from callbridge.errors import StoreUnavailable
+from callbridge.errors import AccountSlowed, StoreUnavailable
 
 
 class Presence(Protocol):
@@ -89,6 +89,8 @@ class Drains:
         try:
             while await self._look(account) and not self._stopping:
                 pass
+        except AccountSlowed as slowed:
+            observe.event("account.slowed", account=account, seconds=round(slowed.seconds, 2), stage="look")
         except StoreUnavailable as error:
             observe.event("store.unavailable", level="warning", account=account, stage="look", error=error)
         except Exception as error:  # noqa: BLE001 # as above

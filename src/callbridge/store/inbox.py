@@ -87,6 +87,8 @@ class RedisInbox:
             try:
                 await self._write(group)
             except StoreUnavailable as error:
+                # Whoever came meanwhile would wait for the same silence: all of them hear it now and come again.
+                group, self._waiting = [*group, *self._waiting], []
                 for sender in group:
                     if not sender.done.done():
                         sender.done.set_exception(StoreUnavailable(str(error)))

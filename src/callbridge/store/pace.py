@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from callbridge.errors import AccountSlowed
 from callbridge.store.scripts import Scripts
 
 MARGIN: Final = 1.04
@@ -33,12 +34,16 @@ class RedisPace:
         return max(0.0, self._free_at - asyncio.get_running_loop().time())
 
     async def take(self) -> None:
-        """Waits for a slot of our own. Raises `StoreUnavailable`: without the shared pace nothing is sent."""
+        """Waits for a slot of our own. Raises `AccountSlowed` where that would take longer than `PATIENCE`, and
+        `StoreUnavailable`: without the shared pace nothing is sent.
+        """
         while True:
             taken, wait = await self._scripts.run("pace", self._account, self._interval, round(PATIENCE * 1_000_000))
-            self._free_at = asyncio.get_running_loop().time() + (wait + self._interval * taken) / 1_000_000
-            if wait:
-                await asyncio.sleep(wait / 1_000_000)
+            seconds = wait / 1_000_000
+            self._free_at = asyncio.get_running_loop().time() + seconds + self._interval * taken / 1_000_000
+            if not taken and seconds > max(PATIENCE, self._interval / 1_000_000):
+                raise AccountSlowed(seconds)
+            await asyncio.sleep(seconds)
             if taken:
                 return
 

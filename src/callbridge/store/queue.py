@@ -37,8 +37,8 @@ class RedisQueue:
         match reply[0]:
             case b"none":
                 return Nothing(next_due=None if reply[2] < 0 else reply[2] / 1000)
-            case b"paused":
-                return Paused(probe_in=reply[2] / 1000)
+            case b"paused" | b"slowed":
+                return Paused(ask_in=reply[2] / 1000)
             case b"calls" | b"probe":
                 calls = tuple(_claimed(*reply[at : at + 7]) for at in range(3, len(reply), 7))
                 return Claim(account, reply[2], reply[1] / 1000, calls, probe=reply[0] == b"probe")

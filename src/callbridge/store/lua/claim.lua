@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
--- claim: takes the oldest due calls of one account under a lease and a new fence. A paused account gives nothing, or one
--- call when its probe is due.
+-- claim: takes the oldest due calls of one account under a lease and a new fence. A slowed account gives nothing, a paused
+-- one nothing or one call when its probe is due.
 --
 -- KEYS[1]  root of all keys, see keys.py
 -- ARGV[1]  account
 -- ARGV[2]  most calls to take, 1 to 250
 -- ARGV[3]  lease in ms
 -- Returns  {'none', now, ms until the next call is due or -1}
---          {'paused', now, ms until the probe}
+--          {'paused' | 'slowed', now, ms until it is worth asking again}
 --          {'calls' | 'probe', now, fence, then per call: id, attempts, parks, received, first sent or '', link or '', envelope}
 -- Cost     O(taken * log n), whatever waits
 local root, account, size, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -16,6 +16,9 @@ if not size or size < 1 or size > 250 or not lease or lease <= 0 then return red
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local due, pause = root .. 'due:' .. account, root .. 'pause:' .. account
+
+local blocked = tonumber(redis.call('HGET', root .. 'pace:' .. account, 'blocked_until') or 0) / 1000
+if blocked > now then return {'slowed', now, math.ceil(blocked - now)} end
 
 local what = 'calls'
 local probe_at = redis.call('HGET', pause, 'probe_at')
