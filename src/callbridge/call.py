@@ -59,11 +59,15 @@ class CallStatus(StrEnum):
         """The status behind 1-7; `ValueError` for any other number."""
         if not 1 <= number <= len(cls):
             raise ValueError("status is a number from 1 to 7")
-        return tuple(cls)[number - 1]
+        return _STATUSES[number - 1]
 
     @property
     def number(self) -> int:
-        return tuple(CallStatus).index(self) + 1
+        return _NUMBERS[self]
+
+
+_STATUSES = tuple(CallStatus)
+_NUMBERS = {status: number for number, status in enumerate(CallStatus, 1)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class Store:
 
 @asynccontextmanager
 async def open_store(settings: Settings, url: str) -> AsyncIterator[Store]:
-    """Connects when first used: a Redis that is away now may be back later. Raises `Misconfigured` for an unusable address."""
+    """Connects when first used: a Redis that is away now may be back later. Raises `Misconfigured` for a bad address."""
     async with connected(url, patience=settings.redis.timeout) as redis:
         scripts = Scripts(redis, keys.root(settings.redis.prefix))
         delivery = settings.delivery

@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 
 import uvloop
+
 from bench.load import flood, paced, signed_requests
 from bench.parts import Rig, get, rig
 from bench.report import Figure
-from support.builders import a_finished_call
-
 from callbridge.store import keys
 from callbridge.store.connect import connected
 from callbridge.store.inbox import RedisInbox
 from callbridge.store.scripts import Scripts
+from support.builders import a_finished_call
 
 BACKLOG = 10_000
 

@@ -161,9 +161,9 @@ def test_a_simulator_on_a_taken_port_is_one_line(start: Start) -> None:
 
 def test_the_simulator_misbehaves_as_it_is_told(start: Start) -> None:
     url = start("sim", "crm", "--port", str(free_port()), "--fault", "401").find(r"CRM +(\S+)")
-    request = urllib.request.Request(f"{url}/api/v4/account", headers={"Authorization": "Bearer x"})  # noqa: S310 - ours
+    request = urllib.request.Request(f"{url}/api/v4/account", headers={"Authorization": "Bearer x"})
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request, timeout=5)  # noqa: S310 - ours
+        urllib.request.urlopen(request, timeout=5)
     with refused.value:
         assert refused.value.code == 401
 
@@ -175,7 +175,7 @@ def _is_sending(office: Office) -> bool:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=1):  # noqa: S310 - ours
+        with urllib.request.urlopen(url, timeout=1):
             return True
     except OSError:
         return False

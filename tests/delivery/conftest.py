@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from support.office import Office, office_settings
-from support.redis_server import RedisServer
 
 from callbridge.amocrm.client import build_session
-from callbridge.sim.crm import CrmSim
 from callbridge.sim.config import SimConfig
+from callbridge.sim.crm import CrmSim
 from callbridge.store.connect import connected
 from callbridge.wiring import AccountWork, open_store
+from support.office import Office, office_settings
+from support.redis_server import RedisServer
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from support.office import SECRET, TOKEN
-from support.redis_server import RedisServer, free_port
 
 from callbridge.sim.config import SimConfig
 from callbridge.sim.crm import CrmSim
+from support.office import SECRET, TOKEN
+from support.redis_server import RedisServer, free_port
 
 
 class Bridge:

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable
 import aiohttp
 import orjson
 import pytest
-from flow.conftest import Bridge
-from support.office import SECRET, TOKEN
 
 from callbridge.sim.crm import CrmSim
 from callbridge.sim.pbx import Credentials, SignedWebhook, sign, sign_generic
 from callbridge.sim.traffic import traffic
+from flow.conftest import Bridge
+from support.office import SECRET, TOKEN
 
 CITY = Credentials(key="city-key-of-the-test", secret="city-salt-of-the-test")
 OFFICE = Credentials(secret=SECRET)

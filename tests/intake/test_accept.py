@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from types import SimpleNamespace
 
@@ -173,19 +172,6 @@ async def test_when_the_store_is_unavailable_nothing_is_acknowledged(acceptor, i
     inbox.error = StoreUnavailable("no")
     with pytest.raises(StoreUnavailable):
         await acceptor.accept("office", a_request(BODY, signed(BODY)))
-
-
-async def test_a_cancelled_sender_does_not_cancel_the_write(acceptor, inbox):
-    inbox.gate = asyncio.Event()
-    accepting = asyncio.create_task(acceptor.accept("office", a_request(BODY, signed(BODY))))
-    await inbox.entered.wait()
-    accepting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await accepting
-    inbox.gate.set()
-    async with asyncio.timeout(5):
-        await inbox.stored.wait()
-    assert len(inbox.arrivals) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.builders import a_call
 
 from callbridge.call import (
     CallStatus,
@@ -20,6 +19,7 @@ from callbridge.call import (
     recording_keys,
     uniq_of,
 )
+from support.builders import a_call
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callbridge.errors import Undecodable
-from callbridge.intake.decode import decode_form, decode_json, split_array
+from callbridge.intake.decode import _decode_carefully, decode_form, decode_json, split_array
 
 QUICK = settings(max_examples=200, deadline=None)
 
@@ -42,6 +42,31 @@ def test_any_bytes_give_a_clean_value_or_undecodable(body):
             value = read(body)
             if read is decode_json:
                 json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+
+
+numbers = st.from_regex(rb"-?(0|[1-9][0-9]{0,21})(\\.[0-9]{1,19})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+names = st.sampled_from([b'"a"', b'"\\u0061"', b'"b:"', b'"://"', b'"\\ud800"', b'"\\""', '"ж"'.encode()])
+written = st.recursive(
+    numbers | names | st.sampled_from([b"null", b"true", b"NaN", b"-Infinity", b"nul", b'"x', b'"\xff"']),
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda items: b"[" + b",".join(items) + b"]")
+        | st.lists(st.tuples(names, st.sampled_from([b":", b" :", b":\n"]), inner).map(b"".join), max_size=4).map(
+            lambda members: b"{" + b", ".join(members) + b"}"
+        )
+    ),
+)
+
+
+@given(written | st.binary(max_size=30))
+@settings(max_examples=500, deadline=None)
+def test_the_fast_way_never_says_anything_but_the_careful_one(body):
+    outcomes = []
+    for read in (decode_json, _decode_carefully):
+        try:
+            outcomes.append(repr(read(body)))  # `repr` tells 1 from 1.0 and True, and 0.0 from -0.0
+        except Undecodable as refused:
+            outcomes.append(refused.reason)
+    assert outcomes[0] == outcomes[1]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.builders import a_call
 
 from callbridge.call import CallId
 from callbridge.claim import Claimed, Uncertain
@@ -36,6 +35,7 @@ from callbridge.outcome import (
     Untranslatable,
     WholeRefused,
 )
+from support.builders import a_call
 
 NOTE = Delivered(70, "lead", 5)
 POLICY = Policy(park_window=3600, settle_delay=30, expire_after=72 * 3600, unknown_after=86_400)

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 from fakeredis import FakeAsyncRedis
 from redis.asyncio import Redis
-from support.redis_server import RedisServer
-from support.store import Bench
 
 from callbridge.store.connect import connected
 from callbridge.store.scripts import Scripts
+from support.redis_server import RedisServer
+from support.store import Bench
 
 ROOT = "{test}:"
 

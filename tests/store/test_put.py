@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from support.builders import a_call, a_finished_call
-from support.store import Bench
 
 from callbridge.call import IgnoredEvent, ReceiptKind, RecordingReady, UndecodableWebhook, Webhook
 from callbridge.outcome import State
 from callbridge.store import inbox
+from support.builders import a_call, a_finished_call
+from support.store import Bench
 
 
 def a_recording(

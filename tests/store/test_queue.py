@@ -6,13 +6,13 @@ import asyncio
 from collections import Counter
 
 import pytest
-from support.store import A_NOTE, Bench
 
 from callbridge.call import CallId
 from callbridge.claim import Claim, Nothing, Paused, Reclaimed
 from callbridge.outcome import MOVES, PauseReason, Settlement, State
 from callbridge.store.pace import RedisPace
 from callbridge.store.queue import FATAL_DEATHS, RedisQueue
+from support.store import A_NOTE, Bench
 
 SETTLED = [State.WAITING, State.UNCERTAIN, State.PARKED, State.DELIVERED, State.UNMATCHED, State.DEAD, State.IGNORED]
 SETTLED_FROM = [State.WAITING, State.CLAIMED, State.SENDING, State.UNCERTAIN, State.PARKED, State.DELIVERED, State.DEAD]

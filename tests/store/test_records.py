@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from support.store import Bench
-
 from callbridge.outcome import State
 from callbridge.store import records as module
+from support.store import Bench
 
 
 async def test_a_list_holds_every_call_once_newest_first(bench: Bench) -> None:

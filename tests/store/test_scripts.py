@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,13 @@ from typing import Any
 import orjson
 import pytest
 from redis.asyncio import Redis
-from support.store import Bench
 
 from callbridge.errors import StoreUnavailable
 from callbridge.outcome import MOVES, State
 from callbridge.store.connect import connected
 from callbridge.store.pace import RedisPace
 from callbridge.store.scripts import VERBS, Scripts, Verb, source_of, without_flags
+from support.store import Bench
 
 READS_ONLY = {"agenda"}
 
@@ -78,7 +79,7 @@ async def test_slots_are_evenly_spaced_and_none_is_saved_up(bench: Bench) -> Non
         taken, wait = await bench.scripts.run("pace", "main", 100_000, 10_000_000)
         assert taken == 1
         waits.append(wait / 1000)
-    steps = [later - earlier for earlier, later in zip(waits, waits[1:], strict=False)]
+    steps = [later - earlier for earlier, later in itertools.pairwise(waits)]
     assert waits[0] == 0
     assert all(40 < step <= 100.1 for step in steps)
 

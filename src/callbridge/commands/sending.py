@@ -75,8 +75,6 @@ def send(
         named, configured = _configured(settings_of(context).sources, provider, named)
         credentials = _credentials(configured)
     hook = _hook(url, named, credentials)
-    if credentials.path_token and hook.endswith(f"/{credentials.path_token}"):
-        hook = hook.removesuffix(f"/{credentials.path_token}")
     try:
         if file is None:
             numbers = phone or [seeded_number(index) for index in range(50)]

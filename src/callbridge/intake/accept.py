@@ -7,7 +7,6 @@ neither HTTP nor Redis: it raises `BadWebhook` and `StoreUnavailable`, and is gi
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import zlib
 from collections import Counter
@@ -48,7 +47,11 @@ class Inbox(Protocol):
     """Where arrivals become durable."""
 
     async def put(self, arrivals: Sequence[Arrival]) -> Sequence[Receipt]:
-        """One receipt per arrival, in order, once all are durable. Raises `StoreUnavailable`."""
+        """One receipt per arrival, in order, once all are durable. Raises `StoreUnavailable`.
+
+        What was put is written even if the caller is cancelled meanwhile: a sender that goes away must not undo a write
+        that others share.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,7 @@ class Acceptor:
     async def accept(self, source_name: str, request: WebhookRequest) -> Accepted:
         """`request.path` still begins with the path token, where the source has one.
 
-        Raises `Unauthenticated`, `MethodRefused` and `StoreUnavailable`. Once the inbox has the arrivals, a sender that goes
-        away does not stop the write.
+        Raises `Unauthenticated`, `MethodRefused` and `StoreUnavailable`.
         """
         now = self._now()
         source, provider, request = self._authenticated(source_name, request, now)

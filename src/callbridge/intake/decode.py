@@ -3,8 +3,9 @@
 Apart from the providers because the limits are the same for all. It knows nothing of calls. No input makes it raise
 anything else, recurse deeply or take long, and no cause repeats what was sent.
 
-It is the standard library's scanner with a hook at each number and object, not orjson: that one cannot refuse a repeated
-name or a number too long to keep, and checking beside it what it cannot do leaves two microseconds of its lead.
+Two ways to the same value: orjson reads what cheap counts of bytes show to keep every limit, the standard library's
+scanner with a hook at each number and object reads everything else. The first is a subset of the second (property-tested);
+it is there because reading is a fifth of what accepting a webhook costs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import math
 import re
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote_to_bytes
+
+import orjson
 
 from callbridge.errors import Undecodable
 
@@ -32,9 +35,51 @@ _STRUCTURE: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{},]', re.DOTAL
 _HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
 """JSON can spell half a surrogate pair. No encoder takes it, so it would fail much later."""
 
+_DIGITS: Final = bytes(ord("0") if chr(byte) in "0123456789+-.eE" else ord("x") for byte in range(256))
+_LONG_NUMBER: Final = b"0" * 19
+"""Up to 18 digits fit 64 bits whatever they are: beyond them orjson would make a float of a whole number."""
+
 
 def decode_json(body: bytes) -> Json:
     """The JSON value of `body`."""
+    if _is_plain(body):
+        try:
+            value: Json = orjson.loads(body)
+        except orjson.JSONDecodeError:  # or half a surrogate pair, which we forgive
+            return _decode_carefully(body)
+        if _members(value) == body.count(b":") - body.count(b"://"):
+            return value
+    return _decode_carefully(body)
+
+
+def _is_plain(body: bytes) -> bool:
+    """Whether counts of bytes, which can only be too high, already keep every limit that orjson does not know."""
+    openings = body.count(b"{") + body.count(b"[")
+    return (
+        len(body) <= MAX_STRING
+        and openings <= MAX_DEPTH
+        and openings + body.count(b",") < MAX_VALUES
+        and _LONG_NUMBER not in body.translate(_DIGITS)
+    )
+
+
+def _members(value: Json) -> int:
+    """Members of all objects. Each has a colon of its own in the text, never one before `//`; so if no more colons were
+    written than members came out, none was overwritten by another of the same name.
+    """
+    if type(value) is dict:
+        count, inner = len(value), list(value.values())
+    elif type(value) is list:
+        count, inner = 0, value
+    else:
+        return 0
+    for child in inner:
+        if type(child) is dict or type(child) is list:
+            count += _members(child)
+    return count
+
+
+def _decode_carefully(body: bytes) -> Json:
     text = _text(body)
     _measure(body)
     try:

@@ -61,18 +61,16 @@ class Repair(Protocol):
 
 
 async def preview(action: Action, candidates: AsyncIterator[tuple[CallId, Record | None]]) -> Preview:
-    """`candidates` are ids with what the store holds under them, if anything."""
-    ids: dict[CallId, None] = {}
+    """`candidates` are ids, each once, with what the store holds under them, if anything."""
+    ids: list[CallId] = []
     by_reason: Counter[str] = Counter()
     skipped: Counter[str] = Counter()
     sample: list[Listed] = []
     async for call_id, record in candidates:
-        if call_id in ids:
-            continue
         if obstacle := _obstacle(action, record):
             skipped[obstacle] += 1
         elif record is not None:
-            ids[call_id] = None
+            ids.append(call_id)
             by_reason[record.reason or ""] += 1
             if len(sample) < SAMPLE:
                 sample.append(listed(record))
