@@ -132,6 +132,17 @@ async def test_a_recording_after_delivery_is_told_in_the_story(bench: Bench) -> 
     assert await bench.places(call_id) == ["delivered"]
 
 
+async def test_a_sender_that_gives_up_undoes_no_write_neither_its_own_nor_anothers(bench: Bench) -> None:
+    leaving = asyncio.create_task(bench.inbox.put([a_finished_call(ref="leaves")]))
+    staying = asyncio.create_task(bench.inbox.put([a_finished_call(ref="stays")]))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    [receipt] = await staying
+    assert receipt.kind is ReceiptKind.STORED
+    [again] = await bench.inbox.put([a_finished_call(ref="leaves")])
+    assert again.kind is ReceiptKind.DUPLICATE
+
+
 async def test_two_calls_that_would_share_an_id_get_two(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbox, "call_id", lambda _key, _at: "0123456789abcdef")
     together = await bench.inbox.put([a_finished_call(ref="a"), a_finished_call(ref="b")])

@@ -1,7 +1,7 @@
 """The way in: arrivals become durable, many at a time.
 
 Group commit: what arrives while a write is under way goes out together as the next one. One fsync then serves many
-senders, and a lone sender waits for nobody. A sender that gives up does not undo a write: the caller shields `put`.
+senders, and a lone sender waits for nobody. The write is a task of its own, so a sender that gives up does not undo it.
 """
 
 from __future__ import annotations
