@@ -49,7 +49,9 @@ class Paused:
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """A call that may be in the CRM, due to be looked for. `looks` counts the complete read-backs without it."""
+    """A call that may be in the CRM, due to be looked for. `looks` counts the complete read-backs without it; notes are
+    searched from `first_sent_at` on; the time for retries counts from `retried_since`, which a replay renews.
+    """
 
     id: CallId
     call: Call | None
@@ -57,7 +59,7 @@ class Uncertain:
     looks: int
     received_at: float
     first_sent_at: float
-    last_sent_at: float
+    retried_since: float
     uncertain_since: float
 
 

@@ -18,7 +18,7 @@ from callbridge.call import CallId
 
 
 class State(StrEnum):
-    """Where a stored call stands. `claimed` is ours alone: people see it as queued."""
+    """Where a stored call stands. `claimed` is ours alone: people see it as sending."""
 
     WAITING = "waiting"
     CLAIMED = "claimed"
@@ -66,10 +66,10 @@ PublicState = Literal[
 
 
 def public_state(state: State, attempts: int) -> PublicState:
-    """Waiting and claimed are `queued`, or `retrying` once a request has been made for the call."""
-    if state in {State.WAITING, State.CLAIMED}:
+    """Waiting is `queued`, or `retrying` once a request has been made for the call; what a worker has is `sending`."""
+    if state is State.WAITING:
         return "retrying" if attempts else "queued"
-    return cast("PublicState", state.value)
+    return "sending" if state is State.CLAIMED else cast("PublicState", state.value)
 
 
 class Reason(StrEnum):

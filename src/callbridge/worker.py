@@ -59,21 +59,24 @@ class WorkerRole:
         )
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until `stopping` is set; then ends after the requests in flight are settled."""
+        """Until `stopping` is set; then ends after the requests in flight are settled. Raises what a duty died of."""
         duties = [
             asyncio.create_task(self._patiently(self._beat_once, BEAT)),
             asyncio.create_task(self._host_arq()),
         ]
+        stop = asyncio.create_task(stopping.wait())
         try:
             await self._try_configured_accounts()
-            await stopping.wait()
+            await asyncio.wait([stop, *duties], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for duty in duties:
-                duty.cancel()
-            await asyncio.gather(*duties, return_exceptions=True)
+            stopping.set()
+            await _end([stop, *duties])
             await self._drains.stop()
             with contextlib.suppress(StoreUnavailable):
                 await self._store.presence.leave(self.name)
+        for duty in duties:
+            if not duty.cancelled() and (error := duty.exception()):
+                raise error
 
     async def _beat_once(self) -> None:
         try:
@@ -112,6 +115,8 @@ class WorkerRole:
                 await worker.async_run()
             except (RedisError, OSError, TimeoutError) as error:
                 observe.event("store.unavailable", level="warning", stage="arq", error=error)
+            except Exception as error:  # noqa: BLE001 # a bug there must not end the drains that run beside it
+                observe.event("worker.failed", level="error", stage="arq", error=error)
             finally:
                 with contextlib.suppress(RedisError, OSError, TimeoutError, asyncio.CancelledError):
                     await worker.close()
@@ -170,6 +175,14 @@ class WorkerRole:
             await redis.enqueue_job(DRAIN, account, _job_id=job_id(root, DRAIN, account))
         for account in agenda.looks:
             await redis.enqueue_job(RECONCILE, account, _job_id=job_id(root, RECONCILE, account))
+
+
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancels until it has worked: before Python 3.12 `wait_for`, on which redis-py rests, may swallow a cancellation."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=0.5)
 
 
 @asynccontextmanager

@@ -66,7 +66,7 @@ def a_claimed(number: int = 0, **changes: object) -> Claimed:
 def an_uncertain(number: int = 0, **changes: object) -> Uncertain:
     defaults = {
         "attempts": 1, "looks": 0, "received_at": NOW - 100, "first_sent_at": NOW - 60,
-        "last_sent_at": NOW - 60, "uncertain_since": NOW - 40,
+        "retried_since": NOW - 60, "uncertain_since": NOW - 40,
     }  # fmt: skip
     return Uncertain(CallId(f"id{number}"), a_call(ref=f"r{number}"), **(defaults | changes))  # type: ignore[arg-type] # same
 
@@ -175,7 +175,7 @@ def test_an_unreadable_crm_proves_nothing_however_often_it_is_asked() -> None:
 
 
 def test_a_call_absent_for_longer_than_calls_are_retried_expires() -> None:
-    old = an_uncertain(looks=1, first_sent_at=NOW - POLICY.expire_after)
+    old = an_uncertain(looks=1, retried_since=NOW - POLICY.expire_after)
     [settled] = conclude(ReadBack({}), [old], POLICY, now=NOW, jitter=0)
     assert (settled.state, settled.reason) == (State.DEAD, Reason.EXPIRED)
 

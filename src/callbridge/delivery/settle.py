@@ -185,7 +185,7 @@ def _concluded(read: ReadBack | Unreadable, call: Uncertain, policy: Policy, now
             looks = call.looks + 1
             if looks < LOOKS_BEFORE_ABSENT:
                 return _uncertain(call.id, Reason.NO_ANSWER, policy, looks=looks)
-            if now - call.first_sent_at >= policy.expire_after:
+            if now - call.retried_since >= policy.expire_after:
                 return _dead(
                     call.id, Reason.EXPIRED, "the CRM gave no readable answer for as long as calls are retried"
                 )

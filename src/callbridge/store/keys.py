@@ -88,6 +88,7 @@ class CallField:
     UPDATED: Final = "up"
     FIRST_SENT: Final = "fs"
     LAST_SENT: Final = "ls"
+    RETRIED_SINCE: Final = "bs"
     UNCERTAIN_SINCE: Final = "us"
     BATCH: Final = "ba"
     REASON: Final = "rs"

@@ -111,7 +111,7 @@ def _claimed(
 
 
 def _uncertain(
-    call_id: bytes, attempts: Any, looks: Any, received: Any, first: Any, last: Any, since: Any, envelope: bytes
+    call_id: bytes, attempts: Any, looks: Any, received: Any, first: Any, retried: Any, since: Any, envelope: bytes
 ) -> Uncertain:
     return Uncertain(
         CallId(call_id.decode()),
@@ -120,7 +120,7 @@ def _uncertain(
         looks=int(looks),
         received_at=int(received) / 1000,
         first_sent_at=int(first) / 1000,
-        last_sent_at=int(last) / 1000,
+        retried_since=int(retried) / 1000,
         uncertain_since=int(since) / 1000,
     )
 

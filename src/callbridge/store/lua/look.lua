@@ -6,8 +6,8 @@
 -- ARGV[1]  account
 -- ARGV[2]  most calls to take, 1 to 250
 -- ARGV[3]  lease in ms
--- Returns  now, fence (0: none due), then per call: id, attempts, looks, received, first sent, last sent, uncertain since,
---          envelope
+-- Returns  now, fence (0: none due), then per call: id, attempts, looks, received, first sent, retried since, uncertain
+--          since, envelope
 local root, account, size, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 if not size or size < 1 or size > 250 or not lease or lease <= 0 then return redis.error_reply('LOOK wants size and lease') end
 
@@ -21,7 +21,8 @@ local fence = redis.call('INCR', root .. 'fence')
 local answer = {now, fence}
 for _, id in ipairs(ids) do
   local call = root .. 'call:' .. id
-  local facts = redis.call('HMGET', call, 'at', 'lk', 'rc', 'fs', 'ls', 'us')
+  local facts = redis.call('HMGET', call, 'at', 'lk', 'rc', 'fs', 'bs', 'us')
+  facts[5] = facts[5] or facts[4]
   redis.call('HSET', call, 'fn', fence)
   redis.call('ZADD', set, now + lease, id)
   answer[#answer + 1] = id

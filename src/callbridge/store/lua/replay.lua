@@ -17,12 +17,14 @@ for _, id in ipairs(ARGV) do
   if state == 'dead' and reason ~= 'undecodable' then
     local to = reason == 'unknown_outcome' and 'uncertain' or 'waiting'
     redis.call('ZREM', root .. 'dead', id)
-    redis.call('HDEL', call, 'rs', 'de', 'fs', 'dt', 'us', 'lk')
+    redis.call('HDEL', call, 'rs', 'de', 'dt', 'us', 'lk')
     redis.call('HSET', call, 'st', to, 'up', now)
     if to == 'uncertain' then
-      redis.call('HSET', call, 'us', now)
+      -- Its notes are searched from its first request on; its time for retries begins anew.
+      redis.call('HSET', call, 'us', now, 'bs', now)
       redis.call('ZADD', root .. 'uncertain:' .. account, now, id)
     else
+      redis.call('HDEL', call, 'fs', 'bs')
       redis.call('ZADD', root .. 'due:' .. account, now, id)
       if tonumber(attempts or 0) > 0 then redis.call('SADD', root .. 'retrying', id) end
     end
