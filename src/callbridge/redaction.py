@@ -114,6 +114,9 @@ def text(value: str) -> str:
     """One bounded line without secrets, phone numbers and characters that break a line, a terminal or an encoder."""
     if len(value) > _MAX_TEXT:
         value = f"{value[:_MAX_TEXT]}... ({len(value)} characters)"
+    # Before anything is escaped: the last letter of an escape would pass for the beginning of a word with digits in it.
+    if _MAYBE_PHONE.search(value):
+        value = _PHONE.sub(_without_number, value)
     if not (value.isascii() and value.isprintable()):
         value = _UNSAFE.sub(_escaped, value)
     if not value.isalnum():
@@ -123,7 +126,7 @@ def text(value: str) -> str:
                 if mark in lower:
                     value = pattern.sub(replacement, value)
                     break
-    return _PHONE.sub(_without_number, value) if _MAYBE_PHONE.search(value) else value
+    return value
 
 
 def exception(error: BaseException, secrets: Sequence[str] = ()) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -199,6 +199,7 @@ def test_anything_becomes_one_line_of_json(value: Any) -> None:
 
 
 @settings(deadline=None)
+@example("\x0f", "0000000001", "")
 @given(st.text(), st.text("0123456789", min_size=10, max_size=15), st.text())
 def test_a_number_does_not_show_whatever_stands_around_it(before: str, digits: str, after: str) -> None:
     around = (before + after).strip("+")
