@@ -8,8 +8,12 @@ import pytest
 
 from callbridge.call import Direction
 from callbridge.delivery.settle import STOP_LOSS
+from callbridge.errors import AccountSlowed
 from callbridge.outcome import PauseReason
-from support.office import Office
+from callbridge.sim.config import SimConfig
+from callbridge.sim.crm import CrmSim
+from support.office import Office, open_office
+from support.redis_server import RedisServer
 
 
 async def test_known_callers_are_delivered_with_their_notes(office: Office) -> None:
@@ -206,6 +210,21 @@ async def test_what_the_crm_lost_is_sent_again_after_it_was_looked_for(office: O
     assert office.notes_by_uniq() and set(office.notes_by_uniq().values()) == {1}
 
 
+async def test_what_the_crm_stores_only_after_the_first_look_is_not_sent_again(redis_server: RedisServer) -> None:
+    sim = CrmSim(SimConfig(contacts=0, rate=0, match_all=True))
+    await sim.start()
+    quick = {"request_timeout": 0.3, "connect_timeout": 0.3, "settle_delay": 0.5}
+    async with open_office(redis_server, sim, delivery=quick) as office:
+        await office.take_calls("+79160000001")
+        sim.arm("late-commit=1.0*1")  # after the time-out and the first look, before the second
+        await office.work.drain()
+        assert await office.states() == ["uncertain"]
+        await office.settle_uncertain()
+        assert await office.states() == ["delivered"]
+        assert list(office.notes_by_uniq().values()) == [1]
+    await sim.stop()
+
+
 async def test_a_half_stored_batch_ends_whole_and_single(office: Office) -> None:
     await office.known_calls(6)
     office.crm.arm("502-half", times=1)
@@ -276,3 +295,22 @@ async def test_a_stop_finishes_what_is_in_flight_and_takes_nothing_new(office: O
     assert set(states) == {"delivered", "queued"}
     assert states.count("delivered") == len(office.crm.notes)
     assert (await office.store.tally.read()).sending == 0
+
+
+async def test_calls_whose_slot_was_taken_away_by_a_slow_down_go_back_untouched(office: Office) -> None:
+    await office.known_calls(3)
+
+    class Slowed:
+        free_in = 0.0
+
+        async def take(self) -> None:
+            office.stopping.set()
+            raise AccountSlowed(900)
+
+        async def slow(self, seconds: float) -> None:
+            raise AssertionError(seconds)
+
+    office.work._drain._pace = Slowed()
+    await office.work.drain()
+    assert await office.states() == ["queued"] * 3
+    assert office.crm.requests == []

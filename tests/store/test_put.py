@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from callbridge.call import IgnoredEvent, ReceiptKind, RecordingReady, UndecodableWebhook, Webhook
+from callbridge.errors import StoreUnavailable
 from callbridge.outcome import State
 from callbridge.store import inbox
 from support.builders import a_call, a_finished_call
@@ -141,6 +142,27 @@ async def test_a_sender_that_gives_up_undoes_no_write_neither_its_own_nor_anothe
     assert receipt.kind is ReceiptKind.STORED
     [again] = await bench.inbox.put([a_finished_call(ref="leaves")])
     assert again.kind is ReceiptKind.DUPLICATE
+
+
+async def test_a_silent_store_is_waited_for_once_not_by_one_sender_after_the_other() -> None:
+    gone = asyncio.Event()
+    asked: list[object] = []
+
+    class Silent:
+        async def run(self, verb: object, *_: object) -> None:
+            asked.append(verb)
+            await gone.wait()
+            raise StoreUnavailable("no answer")
+
+    box = inbox.RedisInbox(Silent(), lambda: 1_790_000_100.0, lambda _: None)  # type: ignore[arg-type] # a stand-in
+    first = asyncio.create_task(box.put([a_finished_call(ref="a")]))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(box.put([a_finished_call(ref="b")]))
+    await asyncio.sleep(0)
+    gone.set()
+    for heard in await asyncio.gather(first, second, return_exceptions=True):
+        assert isinstance(heard, StoreUnavailable)
+    assert asked == ["put"]
 
 
 async def test_two_calls_that_would_share_an_id_get_two(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,15 @@ async def test_parked_calls_are_revived_when_their_time_has_come(bench: Bench) -
     assert (claimed.id, claimed.parks) == (soon, 1)
 
 
+async def test_what_ailed_a_call_is_forgotten_once_it_is_delivered(bench: Bench) -> None:
+    [call_id] = await bench.bring_to(State.PARKED, reason="no_matching_entity")
+    await bench.queue.revive("main")
+    claim = await bench.sending(batch="b-2")
+    await bench.queue.settle(claim.fence, [to(State.DELIVERED, call_id)], {})
+    record = await bench.get(call_id)
+    assert (record.state, record.reason, record.detail) == ("delivered", None, None)
+
+
 async def test_a_look_takes_due_uncertain_calls_for_itself(bench: Bench) -> None:
     [call_id] = await bench.bring_to(State.UNCERTAIN)
     looked = await bench.queue.look("main", 10, lease=60)

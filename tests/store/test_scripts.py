@@ -11,7 +11,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from callbridge.errors import StoreUnavailable
+from callbridge.errors import AccountSlowed, StoreUnavailable
 from callbridge.outcome import MOVES, State
 from callbridge.store.connect import connected
 from callbridge.store.pace import RedisPace
@@ -99,6 +99,15 @@ async def test_a_slowed_account_gives_no_slot_and_is_never_slowed_less(bench: Be
     taken, wait = await bench.scripts.run("pace", "main", 100_000, 1_000_000)
     assert taken == 0
     assert 25_000_000 < wait <= 30_000_000
+
+
+async def test_a_slow_down_raises_at_once_and_is_no_slot(bench: Bench) -> None:
+    pace = RedisPace(bench.scripts, "main", 7)
+    await pace.slow(30)
+    with pytest.raises(AccountSlowed) as slowed:
+        await pace.take()
+    assert 25 < slowed.value.seconds <= 30
+    assert pace.free_in == 0
 
 
 async def test_what_an_envelope_says_survives_the_store(bench: Bench) -> None:

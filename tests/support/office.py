@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from callbridge.amocrm.client import build_session
 from callbridge.call import CallId
 from callbridge.settings import Settings
 from callbridge.sim.crm import CrmSim
+from callbridge.store.connect import connected
 from callbridge.store.inbox import RedisInbox
 from callbridge.store.records import Record
-from callbridge.wiring import AccountWork, Store
+from callbridge.wiring import AccountWork, Store, open_store
 from support.builders import a_finished_call
+from support.redis_server import RedisServer
 
 SECRET = "whsec_b2ZmaWNlLXRlc3Qtc2VjcmV0LW5vdC1yZWFs"
 TOKEN = "token-of-the-test-account"
@@ -81,3 +86,16 @@ class Office:
         for note in self.crm.notes:
             counts[note.uniq] = counts.get(note.uniq, 0) + 1
         return counts
+
+
+@asynccontextmanager
+async def open_office(
+    redis_server: RedisServer, crm: CrmSim, *, delivery: dict[str, Any] | None = None
+) -> AsyncIterator[Office]:
+    """An office on an emptied Redis."""
+    async with connected(redis_server.url) as redis:
+        await redis.flushall()
+    settings = office_settings(crm.url, delivery=delivery)
+    stopping = asyncio.Event()
+    async with open_store(settings, redis_server.url) as store, build_session() as session:
+        yield Office(settings, store, AccountWork("main", settings, store, session, stopping), crm, stopping)

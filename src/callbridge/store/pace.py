@@ -39,9 +39,10 @@ class RedisPace:
         """
         while True:
             taken, wait = await self._scripts.run("pace", self._account, self._interval, round(PATIENCE * 1_000_000))
-            seconds = wait / 1_000_000
-            self._free_at = asyncio.get_running_loop().time() + seconds + self._interval * taken / 1_000_000
-            if not taken and seconds > max(PATIENCE, self._interval / 1_000_000):
+            seconds, interval = wait / 1_000_000, self._interval / 1_000_000
+            if taken:
+                self._free_at = asyncio.get_running_loop().time() + seconds + interval
+            elif seconds > max(PATIENCE, interval):
                 raise AccountSlowed(seconds)
             await asyncio.sleep(seconds)
             if taken:
