@@ -44,6 +44,14 @@ async def test_everything_right_is_told_one_by_one(office: Office, crm: CrmSim) 
     }  # fmt: skip
 
 
+async def test_before_the_first_start_the_embedded_redis_is_no_problem(office: Office, crm: CrmSim) -> None:
+    del office.env["CALLBRIDGE_REDIS__URL"]
+    office.env["CALLBRIDGE_DATA_DIR"] = str(office.directory / "never-started")
+    code, found = await levels(office)
+    assert code == 0
+    assert "redis" in found["ok"]
+
+
 async def test_a_token_that_does_not_open_the_account_is_a_problem(office: Office, crm: CrmSim) -> None:
     office.env["CALLBRIDGE_ACCOUNTS__MAIN__TOKEN"] = "an-old-token"
     code, found = await levels(office)

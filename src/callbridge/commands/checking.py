@@ -12,11 +12,13 @@ from callbridge.amocrm.client import build_session
 from callbridge.commands import options
 from callbridge.commands.frame import Found, redis_in_use, run, settings_of
 from callbridge.commands.output import coloured, console, plain, table, write_json
+from callbridge.embedded import find_server, url_of
 from callbridge.errors import Misconfigured, StoreUnavailable
 from callbridge.intake.providers import check_source
 from callbridge.ops.health import Check, Level, account_checks, clock_check, durability_checks
 from callbridge.settings import Settings
 from callbridge.store.clock import clock_ahead
+from callbridge.store.connect import ping
 from callbridge.store.durability import stands
 from callbridge.wiring import Store, account_client, open_store, sources
 
@@ -72,11 +74,14 @@ def _configured(settings: Settings) -> Iterator[Check]:
 
 async def _reached(settings: Settings) -> list[Check]:
     found: list[Check] = []
-    try:
-        async with open_store(settings, await redis_in_use(settings)) as store:
-            found += await _redis(settings, store)
-    except (Misconfigured, StoreUnavailable) as error:
-        found.append(Check("redis", Level.PROBLEM, str(error)))
+    if settings.redis.url is None and not await ping(url_of(settings.data_dir)):
+        found.append(_embedded_to_be())
+    else:
+        try:
+            async with open_store(settings, await redis_in_use(settings)) as store:
+                found += await _redis(settings, store)
+        except (Misconfigured, StoreUnavailable) as error:
+            found.append(Check("redis", Level.PROBLEM, str(error)))
     async with build_session() as session:
         for name in settings.accounts:
             try:
@@ -86,6 +91,14 @@ async def _reached(settings: Settings) -> list[Check]:
             else:
                 found += account_checks(name, await client.check())
     return found
+
+
+def _embedded_to_be() -> Check:
+    """None is configured and none runs here: what `callbridge up` would start."""
+    try:
+        return Check("redis", Level.OK, f"none is configured: `callbridge up` will start {find_server()}")
+    except Misconfigured as error:
+        return Check("redis", Level.PROBLEM, str(error))
 
 
 async def _redis(settings: Settings, store: Store) -> list[Check]:
