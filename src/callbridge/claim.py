@@ -24,12 +24,15 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Calls of one account, oldest first. Every later move names `fence`. A `probe` is one call of a paused account."""
+    """Calls of one account, oldest first. Every later move names `fence`. `failures` counts the account's slow-downs in a
+    row, whichever worker met them. A `probe` is one call of a paused account.
+    """
 
     account: str
     fence: int
     now: float
     calls: tuple[Claimed, ...]
+    failures: int = 0
     probe: bool = False
 
 

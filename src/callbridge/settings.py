@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from callbridge.values import Duration, Numbers, Secret, Texts, is_loopback, refusal
+from callbridge.values import Duration, Numbers, Secret, Segment, Texts, Token, is_loopback, refusal
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
@@ -119,7 +119,7 @@ class AccountSettings(Group):
     url: str = Field(
         description="Address of the account, https://NAME.amocrm.ru or .kommo.com; plain http on loopback only."
     )
-    token: Secret | None = Field(None, description="Long-lived access token of the integration.")
+    token: Token | None = Field(None, description="Long-lived access token of the integration.")
     client_id: str | None = Field(None, description="OAuth client id, instead of a token.")
     client_secret: Secret | None = Field(None, description="OAuth client secret.")
     redirect_uri: str | None = Field(None, description="OAuth redirect address as registered.")
@@ -169,7 +169,7 @@ class SourceSettings(Group):
     previous_secret: Secret | None = Field(
         None, description="The secret before, still accepted while it is being rotated."
     )
-    path_token: Secret | None = Field(None, description="Secret path segment: POST /hooks/SOURCE/PATH_TOKEN.")
+    path_token: Segment | None = Field(None, description="Secret path segment: POST /hooks/SOURCE/PATH_TOKEN.")
     timezone: str = Field("UTC", description="IANA time zone of the PBX's wall clock.")
     hold: Duration = Field(0.0, le=3600, description="How long a call waits for its recording before it is sent.")
     extensions: Numbers = Field({}, description='Extension to amoCRM user id, as JSON: {"101": 504141}.')

@@ -70,6 +70,19 @@ def _is_not_empty(value: SecretStr) -> SecretStr:
     return value
 
 
+def _is_a_token(value: SecretStr) -> SecretStr:
+    token = value.get_secret_value()
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ValueError("is no token: it has spaces or other unusual characters")
+    return value
+
+
+def _is_a_segment(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[A-Za-z0-9._~-]+", value.get_secret_value()):
+        raise ValueError("stands in an address: letters, digits and . _ ~ - only")
+    return value
+
+
 Duration = Annotated[
     float,
     BeforeValidator(_is_duration),
@@ -79,6 +92,10 @@ Duration = Annotated[
     ),
 ]
 Secret = Annotated[SecretStr, AfterValidator(_is_not_empty)]
+Token = Annotated[SecretStr, AfterValidator(_is_not_empty), AfterValidator(_is_a_token)]
+"""A secret that goes into an HTTP header as it is."""
+Segment = Annotated[SecretStr, AfterValidator(_is_not_empty), AfterValidator(_is_a_segment)]
+"""A secret that stands in a path as it is."""
 Numbers = Annotated[dict[str, int], BeforeValidator(_parse_json)]
 """Text to number, as a table or as JSON."""
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split_list)]

@@ -18,7 +18,8 @@ import aiohttp
 
 from callbridge.amocrm.client import AmoAccount
 from callbridge.call import CallStatus
-from callbridge.delivery.deliver import Drain, Terms
+from callbridge.delivery.deliver import Drain
+from callbridge.delivery.learnt import Terms
 from callbridge.delivery.reconcile import reconcile
 from callbridge.delivery.settle import Policy
 from callbridge.errors import Misconfigured

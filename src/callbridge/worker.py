@@ -44,7 +44,10 @@ class WorkerRole:
     """One worker: its drains, its heartbeat, its arq loop."""
 
     def __init__(self, settings: Settings, store: Store, url: str, work: dict[str, AccountWork]) -> None:
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        # Letters only at the end: with more digits there the log would take the name for a phone number.
+        self.name = (
+            f"{socket.gethostname()}-{os.getpid()}-{''.join(secrets.choice('bcdfghjkmnpqrstvwxz') for _ in range(5))}"
+        )
         self._settings = settings
         self._store = store
         self._url = url

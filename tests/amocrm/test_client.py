@@ -8,7 +8,9 @@ import gzip
 import json
 import ssl
 from collections.abc import AsyncIterator
+from email.utils import formatdate
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
@@ -355,13 +357,28 @@ async def test_the_read_back_goes_over_the_same_connection_rules() -> None:
         nonlocal permits
         permits += 1
 
-    empty = answers(204)
-    steps = [answers(200, recorded("notes_page")), empty, empty, empty, answers(404), answers(200, recorded("account"))]
+    empty, here = answers(204), answers(200, recorded("account"))
+    steps = [here, answers(200, recorded("notes_page")), empty, empty, empty, answers(404), here]
     async with scripted(*steps) as crm, account(crm.url) as amo:
-        result = await amo.read_back({"u-one", "u-two"}, 1_790_000_000, permit)
+        result = await amo.read_back({"u-one", "u-two"}, 600, permit)
         assert result == ReadBack({"u-one": Delivered(90210454, "contact", 8120033)})
-        assert permits == len(crm.requests) == 6
+        assert permits == len(crm.requests) == 7
         assert {request.headers["authorization"] for request in crm.requests} == {f"Bearer {TOKEN}"}
+
+
+@pytest.mark.parametrize(("ahead", "earlier"), [(-1800, 1800), (0, 0), (1800, 0)])
+async def test_a_crm_whose_clock_is_behind_is_read_further_back(ahead: int, earlier: int) -> None:
+    async def permit() -> None:
+        pass
+
+    now = 1_790_000_000
+    clock = {"Date": formatdate(now + ahead, usegmt=True)}
+    steps = [answers(200, recorded("account"), **clock), *[answers(204, **clock)] * 4]
+    async with scripted(*steps) as crm, account(crm.url) as amo:
+        assert await amo.read_back({"u-one"}, 600, permit) == ReadBack({})
+        since = [int(parse_qs(urlsplit(r.target).query)["filter[updated_at][from]"][0]) for r in crm.requests[1:]]
+    assert len(since) == 4
+    assert all(now - 600 - earlier - 120 <= at <= now - 600 - earlier for at in since)
 
 
 async def test_a_read_back_that_is_cut_off_is_unreadable() -> None:
@@ -370,7 +387,7 @@ async def test_a_read_back_that_is_cut_off_is_unreadable() -> None:
 
     with refusing_port() as port:
         async with account(f"http://127.0.0.1:{port}") as amo:
-            assert isinstance(await amo.read_back({"u-one"}, 1_790_000_000, permit), Unreadable)
+            assert isinstance(await amo.read_back({"u-one"}, 600, permit), Unreadable)
 
 
 async def test_an_item_in_neither_list_is_unanswered() -> None:

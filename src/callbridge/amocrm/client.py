@@ -145,6 +145,7 @@ class AmoAccount:
         )
         self._now = now
         self._on_exchange = on_exchange
+        self._ahead: float | None = None
 
     def translate(self, call: Call) -> Translation:
         return translate(call, self._users.get(call.source, {}))
@@ -160,9 +161,17 @@ class AmoAccount:
             return heard
         return classify(heard.status, heard.headers, heard.body, ids, now=self._now())
 
-    async def read_back(self, uniqs: Collection[str], since: int, permit: Permit) -> ReadBack | Unreadable:
-        """Which of `uniqs` have notes written since `since`; every request first awaits `permit`."""
-        return await read_back(self._get, uniqs, since, permit)
+    async def read_back(self, uniqs: Collection[str], age: float, permit: Permit) -> ReadBack | Unreadable:
+        """Which of `uniqs` have notes written in the last `age` seconds; every request first awaits `permit`.
+
+        The CRM compares with its own clock. Where that is behind ours we look as much further back; where we do not know it
+        yet, because nothing was heard since the start, one request asks.
+        """
+        if self._ahead is None:
+            await permit()
+            await self._exchange("GET", ACCOUNT_PATH)
+        since = self._now() + min(0.0, self._ahead or 0.0) - age
+        return await read_back(self._get, uniqs, int(since), permit)
 
     async def check(self) -> AccountCheck:
         """Does this token open this account? One request, nothing written."""
@@ -217,6 +226,8 @@ class AmoAccount:
                 self._on_exchange(status, request_id, loop.time() - begun)
         if not whole and 200 <= status < 300:
             return NoAnswer(f"HTTP {status} with more than {MAX_ANSWER} bytes")
+        ahead = self._clock_ahead(response.headers)
+        self._ahead = self._ahead if ahead is None else ahead
         return _Heard(status, response.headers, content)
 
     def _clock_ahead(self, headers: Mapping[str, str]) -> float | None:

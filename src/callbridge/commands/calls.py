@@ -148,10 +148,12 @@ def _show_status(found: Status, out: Console) -> None:
     counts.add_row("total", str(found.tally.total))
     out.print(f"\nDurability: {found.standing.level.value}\n")
     out.print(counts)
-    accounts = table("account", "waiting", "oldest due", "uncertain", "parked", "pause")
+    accounts = table("account", "waiting", "oldest due", "uncertain", "parked", "stands still")
     for account in found.tally.accounts:
-        pause = account.pause
-        told = f"{pause.reason.value} since {local(pause.since)}, next try in {span(pause.probe_in)}" if pause else ""
+        pause, slowed = account.pause, account.slowed
+        told = f"next try in {span(slowed.ask_in)}: {slowed.why}" if slowed else ""
+        if pause:
+            told = f"{pause.reason.value} since {local(pause.since)}, next try in {span(pause.probe_in)}"
         figures = (str(account.waiting), span(account.oldest_waiting), str(account.uncertain), str(account.parked))
         accounts.add_row(plain(account.account), *figures, plain(told))
     sources = table("source", "last webhook", "webhooks")

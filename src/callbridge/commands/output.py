@@ -45,7 +45,7 @@ def console() -> Console:
 
 def notes() -> Console:
     """For what is said beside the answer: it goes to stderr and leaves stdout to be parsed."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH, highlight=False, soft_wrap=True)
 
 
 def write_json(answer: Any) -> None:

@@ -85,7 +85,11 @@ def send(
         statuses = run(_send(hook, samples))
     except ValueError as error:
         raise WrongUsage(str(error)) from None
-    console().print(plain(f"Sent to {hook}: {_webhooks(statuses.total())}; answers {told(statuses)}"))
+    console().print(
+        plain(
+            f"Sent to source {named} at {urlsplit(hook).hostname}: {_webhooks(statuses.total())}; answers {told(statuses)}"
+        )
+    )
     if not all_accepted(statuses):
         raise Found
 

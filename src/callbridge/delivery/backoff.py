@@ -37,7 +37,9 @@ def slower_wait(told: float | None, failures: int, jitter: float) -> float:
     lowest, highest = RETRY_AFTER_BOUNDS
     if told is not None:
         return min(highest, max(lowest, told))
-    return max(lowest, full_jitter(failures + 1, jitter, base=OUTAGE_BASE, cap=SLOWER_CAP))
+    # Half of it is certain: asked again and again to slow down, a sender that sometimes does not ends up banned.
+    bound = min(SLOWER_CAP, OUTAGE_BASE * (1 << min(failures + 1, 30)))
+    return max(lowest, bound * (1 + jitter) / 2)
 
 
 def park_for(parks: int, received_at: float, now: float, window: float) -> float | None:

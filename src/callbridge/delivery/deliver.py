@@ -8,19 +8,17 @@ sent again. What an answer means is decided in `settle`; this module reads the c
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, assert_never
 
 from callbridge import observe
 from callbridge.call import Call, CallId
 from callbridge.claim import Claim, Claimed, Nothing, Paused
-from callbridge.delivery.batching import BatchSize
-from callbridge.delivery.settle import STOP_LOSS, GoOn, Pause, Plan, Policy, Slow, plan, untranslated
+from callbridge.delivery.learnt import Learnt, Terms
+from callbridge.delivery.settle import STOP_LOSS, GoOn, Plan, plan, untranslated
 from callbridge.delivery.split import halves
 from callbridge.errors import AccountSlowed, StoreUnavailable
-from callbridge.outcome import Answer, PauseReason, PerCall, Ready, Settlement, Translation
+from callbridge.outcome import Answer, PauseReason, Ready, Settlement, Translation
 
 
 class Queue(Protocol):
@@ -40,21 +38,10 @@ class Crm(Protocol):
 class Pace(Protocol):
     @property
     def free_in(self) -> float: ...
-    async def take(self) -> None: ...
-    async def slow(self, seconds: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How an account is drained. Seconds; `lease` is how long calls in flight stay ours, longer than a request can last."""
-
-    policy: Policy
-    max_batch: int
-    max_in_flight: int
-    lease: float
-    probe_after: float
-    probe_at_most: float
-    ban_probe: float
+    async def take(self) -> float: ...
+    def holds(self, slot: float) -> bool: ...
+    async def slow(self, seconds: float, why: str) -> None: ...
+    async def steady(self) -> None: ...
 
 
 LEAD = 0.03
@@ -94,9 +81,7 @@ class Drain:
         self._stopping = stopping
         self._jitter = jitter
         self._new_batch = new_batch
-        self._size = BatchSize(terms.max_batch)
-        self._failures = 0
-        self._refusals = 0
+        self._learnt = Learnt(account, queue=queue, pace=pace, terms=terms)
         self._in_flight: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -114,7 +99,7 @@ class Drain:
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
             return True
         await asyncio.sleep(max(0.0, self._pace.free_in - LEAD))
-        size = self._size.now
+        size = self._learnt.size.now
         match await self._queue.claim(self._account, size):
             case Claim() as claim:
                 if claim.probe:
@@ -148,20 +133,20 @@ class Drain:
         batch = [call for call in claim.calls if call.id in ready]
         if not batch:
             return
-        if not await self._slot(claim, batch):
+        slot = await self._slot(claim, batch)
+        if slot is None:
             return
-        task = asyncio.create_task(self._send(claim, batch, ready, full=full))
+        task = asyncio.create_task(self._send(claim, batch, ready, slot, full=full))
         self._in_flight.add(task)
         task.add_done_callback(self._landed)
 
-    async def _slot(self, claim: Claim, calls: Sequence[Claimed]) -> bool:
-        """Waits for a slot; where the account was slowed meanwhile, the calls go back instead."""
+    async def _slot(self, claim: Claim, calls: Sequence[Claimed]) -> float | None:
+        """Waits for a slot; where the account was slowed meanwhile, the calls go back instead: None."""
         try:
-            await self._pace.take()
+            return await self._pace.take()
         except AccountSlowed:
             await self._queue.release(claim.fence, [call.id for call in calls])
-            return False
-        return True
+            return None
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
@@ -169,19 +154,20 @@ class Drain:
             observe.event("worker.failed", level="error", account=self._account, stage="send", error=error)
 
     async def _send(
-        self, claim: Claim, calls: Sequence[Claimed], ready: Mapping[CallId, Ready], *, full: bool = False
+        self,
+        claim: Claim,
+        calls: Sequence[Claimed],
+        ready: Mapping[CallId, Ready],
+        slot: float | None,
+        *,
+        full: bool = False,
     ) -> None:
-        """One request and everything that follows from it, halves included. A slot has been taken for it."""
+        """One request and everything that follows from it, halves included. `slot` has been taken for it."""
         batch = self._new_batch()
-        try:
-            ours = await self._queue.mark_sending(
-                claim.fence, [call.id for call in calls], batch=batch, lease=self._terms.lease
-            )
-        except StoreUnavailable as error:
-            observe.event("store.unavailable", level="warning", account=self._account, stage="mark", error=error)
-            return  # nothing was sent: the lease brings the calls back
-        calls = [call for call in calls if call.id in ours]
-        if not calls:
+        calls = await self._mark(claim, calls, batch)
+        if calls and slot is not None and not self._pace.holds(slot):
+            slot = await self._slot(claim, calls)  # marking took too long, and others may have the slots since
+        if not calls or slot is None:
             return
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -192,31 +178,41 @@ class Drain:
             calls,
             self._terms.policy,
             now=claim.now + seconds,
-            failures=self._failures,
+            failures=claim.failures,
             jitter=self._jitter(),
-            refusals=self._refusals,
+            refusals=self._learnt.refusals,
         )
         facts = {"batch": batch, "size": len(calls), "seconds": round(seconds, 3), "answer": type(answer).__name__}
         await self._record(claim, planned, facts)
-        await self._react(claim, answer, planned, sent=len(calls), full=full)
+        await self._learnt.react(claim, answer, planned, sent=len(calls), full=full)
         if planned.split:
             await self._send_halves(claim, calls, ready, batch)
+
+    async def _mark(self, claim: Claim, calls: Sequence[Claimed], batch: str) -> list[Claimed]:
+        """Those of the calls that are still ours, marked as sending."""
+        ids = [call.id for call in calls]
+        try:
+            ours = await self._queue.mark_sending(claim.fence, ids, batch=batch, lease=self._terms.lease)
+        except StoreUnavailable as error:
+            observe.event("store.unavailable", level="warning", account=self._account, stage="mark", error=error)
+            return []  # nothing was sent: the lease brings the calls back
+        return [call for call in calls if call.id in ours]
 
     async def _send_halves(
         self, claim: Claim, calls: Sequence[Claimed], ready: Mapping[CallId, Ready], batch: str
     ) -> None:
         observe.event("batch.halved", account=self._account, batch=batch, size=len(calls))
         first, second = halves(calls)
-        if not await self._slot(claim, calls):
+        slot = await self._slot(claim, calls)
+        if slot is None:
             return
-        await self._send(claim, first, ready)
-        if self._refusals >= STOP_LOSS:
+        await self._send(claim, first, ready, slot)
+        if self._learnt.refusals >= STOP_LOSS:
             await self._queue.release(claim.fence, [call.id for call in second])
-        elif await self._slot(claim, second):
-            # Still marked from the refused batch: marking the same batch again only renews the lease.
-            ids = [call.id for call in second]
-            await self._queue.mark_sending(claim.fence, ids, batch=batch, lease=self._terms.lease)
-            await self._send(claim, second, ready)
+            return
+        # Still marked from the refused batch: marking the same batch again only renews the lease.
+        if second := await self._mark(claim, second, batch):
+            await self._send(claim, second, ready, await self._slot(claim, second))
 
     async def _record(self, claim: Claim, planned: Plan, facts: Mapping[str, Any]) -> None:
         """Settles in the store, again and again while the lease lasts: a result in memory is worth keeping. After that the
@@ -246,43 +242,3 @@ class Drain:
                 batch=facts.get("batch"),
                 stale=settled.id in stale,
             )
-
-    async def _react(self, claim: Claim, answer: Answer, planned: Plan, *, sent: int, full: bool) -> None:
-        """What the answer means for the account: its size, its pace, its pause."""
-        observe.event(
-            "batch.posted",
-            account=self._account,
-            calls=sent,
-            answer=type(answer).__name__,
-            probe=claim.probe,
-            detail=getattr(answer, "detail", None),
-        )
-        with contextlib.suppress(StoreUnavailable):
-            match planned.effect:
-                case GoOn():
-                    self._failures = 0
-                    if isinstance(answer, PerCall):
-                        self._refusals = 0
-                        self._size = self._size.answered(full=full)
-                    else:
-                        self._refusals += len(planned.settlements)
-                    if claim.probe and isinstance(answer, PerCall):
-                        lasted = await self._queue.resume(self._account)
-                        observe.event("account.resumed", account=self._account, paused_for=lasted)
-                case Slow(seconds, too_heavy):
-                    self._failures += 1
-                    if too_heavy:
-                        self._size = self._size.too_heavy(sent)
-                    await self._pace.slow(seconds)
-                    observe.event("account.slowed", level="warning", account=self._account, seconds=round(seconds, 2))
-                case Pause(reason, detail):
-                    await self._pause(reason, detail)
-                case other:
-                    assert_never(other)
-
-    async def _pause(self, reason: PauseReason, detail: str) -> None:
-        banned = reason is PauseReason.BANNED
-        first = self._terms.ban_probe if banned else self._terms.probe_after
-        at_most = self._terms.ban_probe if banned else self._terms.probe_at_most
-        if await self._queue.pause(self._account, reason, detail, first, at_most):
-            observe.event("account.paused", level="error", account=self._account, reason=reason, detail=detail)

@@ -14,8 +14,8 @@ from callbridge.claim import Looked
 from callbridge.delivery.settle import Policy, conclude
 from callbridge.outcome import ReadBack, Settlement, State, Unreadable
 
-CLOCK_SLACK = 600
-"""Seconds before the first request from which notes are read: the CRM's clock is not ours."""
+SLACK = 600
+"""Seconds before the first request from which notes are read, beyond what is known of the CRM's clock."""
 
 
 class Queue(Protocol):
@@ -25,7 +25,7 @@ class Queue(Protocol):
 
 class Notes(Protocol):
     async def read_back(
-        self, uniqs: Collection[str], since: int, permit: Callable[[], Awaitable[object]]
+        self, uniqs: Collection[str], age: float, permit: Callable[[], Awaitable[object]]
     ) -> ReadBack | Unreadable: ...
 
 
@@ -34,7 +34,7 @@ async def reconcile(
     *,
     queue: Queue,
     notes: Notes,
-    permit: Callable[[], Awaitable[None]],
+    permit: Callable[[], Awaitable[object]],
     policy: Policy,
     lease: float,
     jitter: Callable[[], float],
@@ -46,8 +46,8 @@ async def reconcile(
     if looked is None:
         return 0
     uniqs = {call.call.uniq for call in looked.calls if call.call}
-    since = int(min(call.first_sent_at for call in looked.calls)) - CLOCK_SLACK
-    read = await notes.read_back(uniqs, since, permit)
+    age = looked.now - min(call.first_sent_at for call in looked.calls) + SLACK
+    read = await notes.read_back(uniqs, age, permit)
     settlements = conclude(read, looked.calls, policy, now=looked.now, jitter=jitter())
     stale = await queue.settle(looked.fence, settlements, {"read_back": type(read).__name__})
     observe.event(

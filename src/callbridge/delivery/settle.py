@@ -45,6 +45,8 @@ STOP_LOSS = 50
 """Calls buried one after the other by unnamed refusals, with no other answer between them, after which the account is paused:
 then it is the CRM or our words for it that is wrong, not the calls."""
 
+ASKED_TO = "the CRM asks for fewer requests"
+
 LOOK_AGAIN_AT_MOST = 900.0
 """Seconds between two looks while the CRM cannot be read."""
 
@@ -66,9 +68,10 @@ class GoOn:
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """No request to the account for `seconds`. `too_heavy` asks for smaller batches."""
+    """No request to the account for `seconds`, and why. `too_heavy` asks for smaller batches."""
 
     seconds: float
+    why: str
     too_heavy: bool = False
 
 
@@ -103,7 +106,7 @@ def plan(
     jitter: float,
     refusals: int = 0,
 ) -> Plan:
-    """`failures` counts the account's unanswered requests in a row before this one, `refusals` its buried calls in a row."""
+    """`failures` counts the account's slow-downs in a row before this one, `refusals` its buried calls in a row."""
     ids = tuple(call.id for call in calls)
     match answer:
         case PerCall(outcomes):
@@ -115,13 +118,13 @@ def plan(
                 return Plan(GoOn(), split=ids)
             return Plan(GoOn(), tuple(_dead(call_id, Reason.REFUSED_BY_CRM, detail) for call_id in ids))
         case SlowDown(retry_after):
-            return Plan(Slow(backoff.slower_wait(retry_after, failures, jitter)), released=ids)
+            return Plan(Slow(backoff.slower_wait(retry_after, failures, jitter), ASKED_TO), released=ids)
         case AccountStopped(reason, detail):
             return Plan(Pause(reason, detail), released=ids)
-        case NotSent():
-            return Plan(Slow(backoff.outage_wait(failures + 1, jitter)), released=ids)
+        case NotSent(detail):
+            return Plan(Slow(backoff.outage_wait(failures + 1, jitter), detail), released=ids)
         case NoAnswer(detail, too_heavy):
-            wait = Slow(backoff.outage_wait(failures + 1, jitter), too_heavy)
+            wait = Slow(backoff.outage_wait(failures + 1, jitter), detail, too_heavy)
             return Plan(wait, tuple(_uncertain(call_id, Reason.NO_ANSWER, policy, detail) for call_id in ids))
         case _:
             assert_never(answer)

@@ -29,6 +29,12 @@ LINGERING: Final = 2.0
 SHUTDOWN: Final = 10.0
 """Seconds that a stopping server gives to the webhooks it has read."""
 
+FAREWELL: Final = 0.5
+"""Seconds in which a stopping server still answers on open connections, each answer the last of its connection: a sender
+that is just writing its next webhook hears so instead of finding the line cut."""
+
+LEAVING: Final = web.AppKey("leaving", asyncio.Event)
+
 RETRY_AFTER: Final = (5, 15)
 """Seconds, drawn at random, so that senders that were refused together do not come back together."""
 
@@ -109,6 +115,7 @@ class _Receiver:
         self._ready = ready
         self._body_timeout = body_timeout
         self._max_body = max_body
+        self.leaving = asyncio.Event()
 
     async def webhook(self, request: web.Request) -> web.Response:
         if not self._ready().ok:
@@ -143,7 +150,10 @@ class _Receiver:
                 "webhook.failed", level="error", source=source if limit is not None else "unknown", error=error
             )
             return _problem(500)
-        return _Answer(body=accepted.reply.body, headers={hdrs.CONTENT_TYPE: accepted.reply.content_type})
+        answer = _Answer(body=accepted.reply.body, headers={hdrs.CONTENT_TYPE: accepted.reply.content_type})
+        if self.leaving.is_set():
+            answer.force_close()
+        return answer
 
     async def _body(self, request: web.Request, limit: int) -> bytes:
         """The whole body, at most `limit` bytes after decompression, within an absolute deadline."""
@@ -185,6 +195,7 @@ def build_app(
     """`max_body` is for sources that do not exist; each real one brings its own limit."""
     receiver = _Receiver(acceptor, ready, body_timeout, max_body)
     app = web.Application()
+    app[LEAVING] = receiver.leaving
     for method in (hdrs.METH_POST, hdrs.METH_GET):
         app.router.add_route(method, "/hooks/{source}{below:(?:/.*)?}", receiver.webhook)
     app.router.add_route(hdrs.METH_GET, "/livez", receiver.alive)
@@ -219,6 +230,8 @@ async def serve(app: web.Application, host: str, port: int, keepalive: float = 1
 
     async def stop() -> None:
         listener.close()
+        app[LEAVING].set()
+        await asyncio.sleep(FAREWELL)
         await runner.cleanup()
 
     return Running(f"http://{f'[{name}]' if ':' in name else name}:{bound}", stop)

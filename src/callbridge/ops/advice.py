@@ -14,12 +14,16 @@ _REPLAY: Final = "`callbridge dead replay ID`"
 
 
 def advice(  # noqa: C901 - one case a state, and nothing else
-    state: PublicState, reason: str | None, pause: PauseReason | None = None
+    state: PublicState, reason: str | None, pause: PauseReason | None = None, slowed: str | None = None
 ) -> str:
-    """What happens next by itself, or what a person can do. `pause` is why the call's account stands still, if it does."""
+    """What happens next by itself, or what a person can do. `pause` is why the call's account stands still, `slowed` why it
+    takes fewer requests now, if either is so.
+    """
     match state:
         case "queued" | "retrying" if pause is not None:
             return f"Waits because its account is paused: {of_pause(pause)}"
+        case "queued" | "retrying" if slowed is not None:
+            return f"Waits because the CRM did not take the last request: {slowed}. It is tried again by itself."
         case "queued":
             return "Will be sent as soon as a worker gets to it."
         case "retrying":

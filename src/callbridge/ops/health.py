@@ -15,10 +15,13 @@ from callbridge.amocrm.client import AccountCheck, AccountFound, AccountProblem
 from callbridge.ops.advice import of_pause
 from callbridge.store.durability import Standing
 from callbridge.store.presence import GONE_AFTER
-from callbridge.store.tally import AccountTally, Tally
+from callbridge.store.tally import AccountTally, Slowed, Tally
 
 STUCK_AFTER: Final = 300.0
 """Seconds for which a call may be due before that is a problem: a backlog after an outage moves, this one does not."""
+
+DOWN_AFTER: Final = 5
+"""Requests in a row that an account did not take: a blip is over before that."""
 
 CLOCK_WARNING, CLOCK_PROBLEM = 2.0, 300.0
 """Seconds between two clocks. Webhook signatures are valid for five minutes."""
@@ -102,12 +105,20 @@ def assess(tally: Tally, workers: Mapping[str, float], standing: Standing, confi
     elif not alive:
         warnings.append("no worker is running")
     for account in tally.accounts:
+        if account.slowed and not account.pause:
+            heard = problems if account.slowed.failures >= DOWN_AFTER else warnings
+            heard.append(_not_taken(account.account, account.slowed))
         problems += _account_problems(account, account.account in configured, working=bool(alive))
     if tally.dead:
         problems.append(f"{_calls(tally.dead)} dead: `callbridge dead list` shows why")
     if tally.uncertain:
         warnings.append(f"{_calls(tally.uncertain)} uncertain: being looked for in the CRM")
     return Status(_sentence(tally, under_way, problems), tuple(problems), tuple(warnings), standing, tally, workers)
+
+
+def _not_taken(account: str, slowed: Slowed) -> str:
+    times = "once" if slowed.failures == 1 else f"{slowed.failures} times in a row"
+    return f"account {account} did not take a request {times}, next try in {slowed.ask_in:.0f} s: {slowed.why}"
 
 
 def _account_problems(account: AccountTally, configured: bool, *, working: bool) -> list[str]:

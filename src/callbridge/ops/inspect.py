@@ -18,7 +18,7 @@ from callbridge.ops.health import Status, assess
 from callbridge.outcome import PublicState, State
 from callbridge.store.durability import Standing
 from callbridge.store.records import Record
-from callbridge.store.tally import Pause, Tally
+from callbridge.store.tally import Pause, Slowed, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class Records(Protocol):
 class Figures(Protocol):
     async def read(self) -> Tally: ...
     async def pause_of(self, account: str) -> Pause | None: ...
+    async def slowed_of(self, account: str) -> Slowed | None: ...
 
 
 class Presence(Protocol):
@@ -133,7 +134,8 @@ class Inspector:
         if record is None:
             return None
         pause = await self._figures.pause_of(record.account)
-        return _story(record, await self._records.story(call_id), pause)
+        slowed = await self._figures.slowed_of(record.account)
+        return _story(record, await self._records.story(call_id), pause, slowed)
 
     async def status(self) -> Status:
         return assess(
@@ -170,7 +172,7 @@ def listed(record: Record) -> Listed:
     )
 
 
-def _story(record: Record, happened: Sequence[Mapping[str, Any]], pause: Pause | None) -> Story:
+def _story(record: Record, happened: Sequence[Mapping[str, Any]], pause: Pause | None, slowed: Slowed | None) -> Story:
     call, webhook = record.call, record.webhook
     body = webhook.body if webhook else b""
     received = {"at": record.received_at, "what": "received", "bytes": len(body)}
@@ -181,5 +183,5 @@ def _story(record: Record, happened: Sequence[Mapping[str, Any]], pause: Pause |
         event=webhook.event if webhook else "",
         body=body,
         happened=(received, *happened),
-        advice=advice(record.state, record.reason, pause.reason if pause else None),
+        advice=advice(record.state, record.reason, pause.reason if pause else None, slowed.why if slowed else None),
     )

@@ -17,7 +17,7 @@ any of them. Times are milliseconds of the Redis clock unless named otherwise.
     {p}:delivered ...     ZSET    final calls by the time they got there, one key a state    put settle replay discard
     {p}:recording:<dig>   STRING  a recording that came before its call, kept for a day      patch put
     {p}:fence             STRING  counter: each claim and each look gets the next number     claim look reclaim
-    {p}:pace:<account>    HASH    next (microseconds of the next free slot), blocked_until   pace slow
+    {p}:pace:<account>    HASH    next, blocked_until (microseconds), failures, why          pace slow steady
     {p}:pause:<account>   HASH    reason detail since probe_at every at_most                 pause claim resume
     {p}:counts            HASH    <source>:<what> -> how many webhooks                       put patch count
     {p}:seen              HASH    source -> time of its last authenticated webhook           put patch count

@@ -40,8 +40,8 @@ class RedisQueue:
             case b"paused" | b"slowed":
                 return Paused(ask_in=reply[2] / 1000)
             case b"calls" | b"probe":
-                calls = tuple(_claimed(*reply[at : at + 7]) for at in range(3, len(reply), 7))
-                return Claim(account, reply[2], reply[1] / 1000, calls, probe=reply[0] == b"probe")
+                calls = tuple(_claimed(*reply[at : at + 7]) for at in range(4, len(reply), 7))
+                return Claim(account, reply[2], reply[1] / 1000, calls, failures=reply[3], probe=reply[0] == b"probe")
             case other:
                 raise StoreUnavailable(f"claim: unexpected reply {other!r}")
 

@@ -17,7 +17,7 @@ from callbridge.errors import StoreUnavailable
 Verb = Literal[
     "put", "patch", "count",
     "claim", "sending", "settle", "release", "reclaim", "look", "revive",
-    "replay", "discard", "pace", "slow", "pause", "resume", "agenda",
+    "replay", "discard", "pace", "slow", "steady", "pause", "resume", "agenda",
 ]  # fmt: skip
 
 VERBS: Final[tuple[Verb, ...]] = get_args(Verb)

@@ -5,7 +5,7 @@ Reads only, and never a set as a whole: a figure costs the same at ten and at a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,15 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Slowed:
+    """The account did not answer, or asked for it, `failures` times in a row; the next try is in `ask_in` seconds."""
+
+    why: str
+    failures: int
+    ask_in: float
+
+
+@dataclass(frozen=True, slots=True)
 class AccountTally:
     """`oldest_waiting` is how many seconds the oldest due call has been due; None when none is."""
 
@@ -37,6 +46,7 @@ class AccountTally:
     parked: int
     oldest_waiting: float | None
     pause: Pause | None
+    slowed: Slowed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,15 @@ class RedisTally:
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"pause: {error}") from error
 
+    async def slowed_of(self, account: str) -> Slowed | None:
+        """Raises `StoreUnavailable`."""
+        try:
+            seconds, _ = await self._redis.time()
+            row = await self._redis.hmget(keys.pace(self._root, account), "failures", "why", "blocked_until")
+            return _slowed(row, seconds * 1000)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"pace: {error}") from error
+
     async def _account(self, account: str, now: float) -> AccountTally:
         async with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.zcard(keys.due(self._root, account))
@@ -121,9 +140,18 @@ class RedisTally:
             pipeline.zcard(keys.parked(self._root, account))
             pipeline.zrange(keys.due(self._root, account), 0, 0, withscores=True)
             pipeline.hgetall(keys.pause(self._root, account))
-            waiting, uncertain, parked, oldest, pause = await pipeline.execute()
+            pipeline.hmget(keys.pace(self._root, account), "failures", "why", "blocked_until")
+            waiting, uncertain, parked, oldest, pause, pace = await pipeline.execute()
         due = [(now - score) / 1000 for _, score in oldest if score <= now]
-        return AccountTally(account, waiting, uncertain, parked, due[0] if due else None, _pause(pause, now))
+        return AccountTally(
+            account,
+            waiting,
+            uncertain,
+            parked,
+            oldest_waiting=due[0] if due else None,
+            pause=_pause(pause, now),
+            slowed=_slowed(pace, now),
+        )
 
     async def _sources(self, now: float) -> tuple[SourceTally, ...]:
         seen = await self._redis.hgetall(f"{self._root}seen")
@@ -146,3 +174,11 @@ def _pause(row: Mapping[bytes, bytes], now: float) -> Pause | None:
         int(row[b"since"]) / 1000,
         max(0.0, (float(row[b"probe_at"]) - now) / 1000),
     )
+
+
+def _slowed(row: Sequence[bytes | None], now: float) -> Slowed | None:
+    failures, why, blocked_until = row
+    if not failures:
+        return None
+    ask_in = max(0.0, float(blocked_until or 0) / 1_000_000 - now / 1000)
+    return Slowed((why or b"").decode(), int(failures), ask_in)

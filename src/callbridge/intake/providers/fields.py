@@ -10,6 +10,7 @@ import math
 import re
 from datetime import datetime
 from typing import Final
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from callbridge.call import MAX_REF, MAX_STARTED_AT, MIN_STARTED_AT, is_web_link, plain_text
@@ -19,6 +20,9 @@ MILLISECONDS_FROM: Final = 10**11
 """As seconds this is the year 5138, so from here on a timestamp is in milliseconds."""
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{0,15})?")
+_UNESCAPED: Final = re.compile(r"[ \"'<>]")
+"""File names put into an address as they are. A backslash is not among them: browsers take it for a slash."""
+
 _TIME: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,][0-9]+)?"
     r" ?(?:([Zz])|([+-])([0-9]{2}):?([0-9]{2}))?"
@@ -103,9 +107,14 @@ def moment(value: Json, name: str, zone: str) -> int | None:
 
 
 def link(value: Json) -> str | None:
-    """An http(s) URL. Anything else is no link, and a call is worth more than its link."""
+    """An http(s) URL, what a sloppy script left unescaped in it escaped. Anything else is no link, and a call is worth more
+    than its link.
+    """
     found = value.strip() if type(value) is str else ""
-    return found if is_web_link(found) else None
+    if is_web_link(found):
+        return found
+    escaped = _UNESCAPED.sub(lambda match: quote(match[0]), found)
+    return escaped if is_web_link(escaped) else None
 
 
 def _epoch(value: Json, name: str) -> int | None:

@@ -8,7 +8,8 @@
 -- ARGV[3]  lease in ms
 -- Returns  {'none', now, ms until the next call is due or -1}
 --          {'paused' | 'slowed', now, ms until it is worth asking again}
---          {'calls' | 'probe', now, fence, then per call: id, attempts, parks, received, first sent or '', link or '', envelope}
+--          {'calls' | 'probe', now, fence, failures in a row, then per call: id, attempts, parks, received, first sent or '',
+--          link or '', envelope}
 -- Cost     O(taken * log n), whatever waits
 local root, account, size, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 if not size or size < 1 or size > 250 or not lease or lease <= 0 then return redis.error_reply('CLAIM wants size and lease') end
@@ -17,7 +18,8 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local due, pause = root .. 'due:' .. account, root .. 'pause:' .. account
 
-local blocked = tonumber(redis.call('HGET', root .. 'pace:' .. account, 'blocked_until') or 0) / 1000
+local blocked, failures = unpack(redis.call('HMGET', root .. 'pace:' .. account, 'blocked_until', 'failures'))
+blocked = tonumber(blocked or 0) / 1000
 if blocked > now then return {'slowed', now, math.ceil(blocked - now)} end
 
 local what = 'calls'
@@ -42,7 +44,7 @@ end
 redis.call('ZREM', due, unpack(ids))
 redis.call('SREM', root .. 'retrying', unpack(ids))
 local bodies = redis.call('HMGET', root .. 'bodies', unpack(ids))
-local leased, answer = {}, {what, now, fence}
+local leased, answer = {}, {what, now, fence, tonumber(failures or 0)}
 for i, id in ipairs(ids) do
   local call = root .. 'call:' .. id
   local facts = redis.call('HMGET', call, 'at', 'pk', 'rc', 'fs', 'ln')

@@ -1,0 +1,97 @@
+"""What a drain has learnt about its account from the answers, and what that changes: batch size, pace, pause.
+
+Apart from the drain because it is about the account, not about the calls: those have been settled when this hears of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+from callbridge import observe
+from callbridge.claim import Claim
+from callbridge.delivery.batching import BatchSize
+from callbridge.delivery.settle import GoOn, Pause, Plan, Policy, Slow
+from callbridge.errors import StoreUnavailable
+from callbridge.outcome import Answer, PauseReason, PerCall
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How an account is drained. Seconds; `lease` is how long calls in flight stay ours, longer than a request can last."""
+
+    policy: Policy
+    max_batch: int
+    max_in_flight: int
+    lease: float
+    probe_after: float
+    probe_at_most: float
+    ban_probe: float
+
+
+class Queue(Protocol):
+    async def pause(self, account: str, reason: PauseReason, detail: str, first: float, at_most: float) -> bool: ...
+    async def resume(self, account: str) -> float | None: ...
+
+
+class Pace(Protocol):
+    async def slow(self, seconds: float, why: str) -> None: ...
+    async def steady(self) -> None: ...
+
+
+class Learnt:
+    """`size` bounds the next batch; `refusals` counts calls buried in a row without any other answer."""
+
+    def __init__(self, account: str, *, queue: Queue, pace: Pace, terms: Terms) -> None:
+        self._account = account
+        self._queue = queue
+        self._pace = pace
+        self._terms = terms
+        self.size = BatchSize(terms.max_batch)
+        self.refusals = 0
+
+    async def react(self, claim: Claim, answer: Answer, planned: Plan, *, sent: int, full: bool) -> None:
+        """Takes in one answered request of `sent` calls. What the store does not take down now, the next answer brings."""
+        observe.event(
+            "batch.posted",
+            account=self._account,
+            calls=sent,
+            answer=type(answer).__name__,
+            probe=claim.probe,
+            detail=getattr(answer, "detail", None),
+        )
+        with contextlib.suppress(StoreUnavailable):
+            match planned.effect:
+                case GoOn():
+                    await self._go_on(claim, answer, planned, full=full)
+                case Slow(seconds, why, too_heavy):
+                    if too_heavy:
+                        self.size = self.size.too_heavy(sent)
+                    await self._pace.slow(seconds, why)
+                    observe.event(
+                        "account.slowed", level="warning", account=self._account, seconds=round(seconds, 2), why=why
+                    )
+                case Pause(reason, detail):
+                    await self._pause(reason, detail)
+                case other:
+                    assert_never(other)
+
+    async def _go_on(self, claim: Claim, answer: Answer, planned: Plan, *, full: bool) -> None:
+        if claim.failures:
+            await self._pace.steady()
+        if isinstance(answer, PerCall):
+            self.refusals = 0
+            self.size = self.size.answered(full=full)
+        else:
+            self.refusals += len(planned.settlements)
+        if claim.probe and isinstance(answer, PerCall):
+            lasted = await self._queue.resume(self._account)
+            observe.event("account.resumed", account=self._account, paused_for=lasted)
+
+    async def _pause(self, reason: PauseReason, detail: str) -> None:
+        banned = reason is PauseReason.BANNED
+        first = self._terms.ban_probe if banned else self._terms.probe_after
+        at_most = self._terms.ban_probe if banned else self._terms.probe_at_most
+        if await self._queue.pause(self._account, reason, detail, first, at_most):
+            observe.event("account.paused", level="error", account=self._account, reason=reason, detail=detail)
