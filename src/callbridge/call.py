@@ -134,7 +134,7 @@ def call_key(source: str, ref: str, started_at: int | None) -> CallKey:
 
 
 def recording_keys(source: str, ref: str, at: int) -> tuple[CallKey, ...]:
-    """The keys under which the call of a recording event can stand: undated, same day, or begun the day before."""
+    """The keys under which the call of a recording event can stand: begun that day, the day before, or undated."""
     return (
         call_key(source, ref, at),
         call_key(source, ref, at - 86_400),
@@ -193,6 +193,11 @@ def is_web_link(text: str) -> bool:
         and bool(re.fullmatch(r"https?://[^\s/?#@\\\"'<>]+(?:[/?#][^\s\\\"'<>]*)?", text, re.IGNORECASE))
         and text.isprintable()
     )
+
+
+def phone_tail(phone: str) -> str:
+    """The last ten digits: what the CRM compares numbers by, and what two spellings of one number share."""
+    return "".join(c for c in phone if c in "0123456789")[-10:]
 
 
 def masked(phone: str) -> str:

@@ -8,24 +8,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from callbridge.call import Call, CallId
+from callbridge.outcome import PauseReason
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """One call that is ours to send. `call` is None where the stored bytes hold no readable call."""
+    """One call that is ours to send. `call` is None where the stored bytes hold no readable call. `waiting_since` is when it
+    was received, or replayed.
+    """
 
     id: CallId
     call: Call | None
     attempts: int
     parks: int
-    received_at: float
+    waiting_since: float
     first_sent_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Calls of one account, oldest first. Every later move names `fence`. `failures` counts the account's slow-downs in a
-    row, whichever worker met them. A `probe` is one call of a paused account.
+    row, whichever worker met them. A `probe` is one call of an account that is paused for that reason.
     """
 
     account: str
@@ -33,7 +36,7 @@ class Claim:
     now: float
     calls: tuple[Claimed, ...]
     failures: int = 0
-    probe: bool = False
+    probe: PauseReason | None = None
 
 
 @dataclass(frozen=True, slots=True)

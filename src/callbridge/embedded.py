@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -60,20 +61,32 @@ async def embedded_redis(data_dir: Path) -> AsyncIterator[str]:
     """
     data_dir = data_dir.absolute()  # noqa: ASYNC240 # touches no disk
     url = url_of(data_dir)
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)  # once, before anything runs
-    process = None if await ping(url) else await _start(data_dir)
-    try:
-        await _wait_until_ready(url, process, data_dir)
-        yield url
-    finally:
-        with contextlib.suppress(StoreUnavailable):
-            await shut_down(url)
-        if process is not None:
-            try:
-                await asyncio.wait_for(process.wait(), 10)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _sole_use(data_dir):
+        process = None if await ping(url) else await _start(data_dir)
+        try:
+            await _wait_until_ready(url, process, data_dir)
+            yield url
+        finally:
+            with contextlib.suppress(StoreUnavailable):
+                await shut_down(url)
+            if process is not None:
+                try:
+                    await asyncio.wait_for(process.wait(), 10)
+                except TimeoutError:
+                    process.kill()
+                    await process.wait()
+
+
+@contextlib.contextmanager
+def _sole_use(data_dir: Path) -> Iterator[None]:
+    """A lock that the kernel frees when its holder dies, however it dies. Raises `Misconfigured` while another has it."""
+    with (data_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Misconfigured(f"another callbridge runs on {data_dir}: stop it, or set another data_dir") from error
+        yield
 
 
 async def _start(data_dir: Path) -> asyncio.subprocess.Process:

@@ -4,7 +4,8 @@ A batch gets an `Answer`, a call gets an `Outcome`, a stored call gets a `Settle
 matches them exhaustively. The state table stands here and nowhere else; the Lua scripts of `store` are tested against it.
 
     waiting -> claimed -> sending -> delivered | unmatched | dead | parked | waiting | uncertain
-    uncertain -> delivered | waiting | dead         parked -> waiting | unmatched        dead -> waiting (replay) | ignored
+    claimed -> waiting | dead | ignored     uncertain -> delivered | waiting | dead     parked -> waiting
+    dead -> waiting | uncertain (replay) | ignored (discard)
 """
 
 from __future__ import annotations
@@ -47,10 +48,11 @@ MOVES: Final[Mapping[State, frozenset[State]]] = {
         }
     ),
     State.UNCERTAIN: frozenset({State.UNCERTAIN, State.DELIVERED, State.WAITING, State.DEAD, State.ERASED}),
-    State.PARKED: frozenset({State.WAITING, State.UNMATCHED, State.ERASED}),
-    State.DEAD: frozenset({State.WAITING, State.IGNORED, State.ERASED}),
+    State.PARKED: frozenset({State.WAITING, State.ERASED}),
+    # A replayed call waits; one whose outcome is unknown is looked for first.
+    State.DEAD: frozenset({State.WAITING, State.UNCERTAIN, State.IGNORED, State.ERASED}),
     State.DELIVERED: frozenset({State.ERASED}),
-    State.UNMATCHED: frozenset({State.WAITING, State.ERASED}),
+    State.UNMATCHED: frozenset({State.ERASED}),
     State.IGNORED: frozenset({State.ERASED}),
     State.ERASED: frozenset(),
 }
@@ -193,7 +195,6 @@ class PauseReason(StrEnum):
     BANNED = "banned"
     WRONG_HOST = "wrong_host"
     REFUSES_ALL = "refuses_all"
-    OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,16 +251,14 @@ class Unreadable:
 class Settlement:
     """One call's move to `state`, carried out only while our fence is the call's fence.
 
-    `delay` (seconds from the store's now) schedules waiting, parked and uncertain calls. `refund` gives the attempt back
-    where the CRM processed nothing. `detail` is bounded text for people. `looks` counts the read-backs that were complete
-    and did not find the call.
+    `delay` (seconds from the store's now) schedules waiting, parked and uncertain calls. `detail` is bounded text for people.
+    `looks` counts the read-backs that were complete and did not find the call.
     """
 
     id: CallId
     state: State
     reason: str | None = None
     delay: float = 0.0
-    refund: bool = False
     detail: str | None = None
     delivered: Delivered | None = None
     looks: int = 0

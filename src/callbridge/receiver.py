@@ -21,7 +21,7 @@ from callbridge.store.durability import stands
 from callbridge.store.inbox import RedisInbox
 from callbridge.wiring import Store, open_store, sources
 
-LOOK_EVERY = 2.0
+LOOK_EVERY = 1.0
 """Seconds between two looks at how Redis persists."""
 
 
@@ -50,7 +50,11 @@ class Promise:
     async def keep_looking(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001 # whatever it was, nobody has seen that the promise holds
+                self.readiness = Readiness(ok=False, durability="unknown", problems=("cannot be looked at",))
+                observe.event("store.unavailable", level="error", stage="durability", error=error)
 
 
 @asynccontextmanager

@@ -124,7 +124,7 @@ class AccountSettings(Group):
     client_secret: Secret | None = Field(None, description="OAuth client secret.")
     redirect_uri: str | None = Field(None, description="OAuth redirect address as registered.")
     requests_per_second: float = Field(
-        7.0, gt=0, le=100_000, description="Most requests in any second, over all workers; the vendor's limit is 7."
+        7.0, ge=0.1, le=100_000, description="Most requests in any second, over all workers; the vendor's limit is 7."
     )
     max_batch: int = Field(250, ge=1, le=250, description="Most calls in one request; the vendor's limit is 250.")
     max_in_flight: int = Field(4, ge=1, le=64, description="Most requests under way at once.")
@@ -173,7 +173,9 @@ class SourceSettings(Group):
     timezone: str = Field("UTC", description="IANA time zone of the PBX's wall clock.")
     hold: Duration = Field(0.0, le=3600, description="How long a call waits for its recording before it is sent.")
     extensions: Numbers = Field({}, description='Extension to amoCRM user id, as JSON: {"101": 504141}.')
-    own_numbers: Texts = Field((), description="The company's own numbers, separated by commas.")
+    own_numbers: Texts = Field(
+        (), description="The company's own numbers, separated by commas: a call with one of them is internal."
+    )
     status_overrides: Numbers = Field(
         {}, description='Disposition of the PBX to call status 1-7, as JSON: {"1122": 7}.'
     )
@@ -209,7 +211,9 @@ class SourceSettings(Group):
 class DeliverySettings(Group):
     request_timeout: Duration = Field(20.0, gt=0, description="Longest time for one request to the CRM.")
     connect_timeout: Duration = Field(5.0, gt=0, description="Longest time to connect to the CRM.")
-    settle_delay: Duration = Field(30.0, description="How long after an unread answer the CRM is asked what it stored.")
+    settle_delay: Duration = Field(
+        30.0, gt=0, description="How long after an unread answer the CRM is asked what it stored, twice this far apart."
+    )
     lease: Duration = Field(
         60.0, gt=0, description="How long a worker owns the calls it took; then others may take them."
     )

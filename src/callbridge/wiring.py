@@ -61,7 +61,7 @@ async def open_store(settings: Settings, url: str) -> AsyncIterator[Store]:
         delivery = settings.delivery
         yield Store(
             scripts=scripts,
-            queue=RedisQueue(scripts, lease=delivery.lease, look_in=delivery.settle_delay),
+            queue=RedisQueue(scripts, lease=lease_of(settings), look_in=delivery.settle_delay),
             records=RedisRecords(scripts),
             tally=RedisTally(scripts),
             presence=RedisPresence(redis, scripts.root),
@@ -170,11 +170,16 @@ def terms(account: AccountSettings, settings: Settings) -> Terms:
         ),
         max_batch=account.max_batch,
         max_in_flight=account.max_in_flight,
-        lease=max(delivery.lease, delivery.request_timeout + LEASE_MARGIN),
+        lease=lease_of(settings),
         probe_after=delivery.probe_after,
         probe_at_most=delivery.probe_at_most,
         ban_probe=delivery.ban_probe,
     )
+
+
+def lease_of(settings: Settings) -> float:
+    """Seconds for which a worker's calls stay its own: as configured, but never less than a request may take."""
+    return max(settings.delivery.lease, settings.delivery.request_timeout + LEASE_MARGIN)
 
 
 def new_batch() -> str:

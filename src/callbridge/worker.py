@@ -146,7 +146,16 @@ class WorkerRole:
                 func(drain, name=DRAIN, keep_result=0, timeout=10, max_tries=1_000_000),
                 func(look, name=RECONCILE, keep_result=0, timeout=10, max_tries=1_000_000),
             ],
-            cron_jobs=[cron(sweep, name="sweep", second=set(range(60)), unique=True, keep_result=0, timeout=10)],
+            cron_jobs=[
+                cron(
+                    sweep,
+                    name=f"{redis.default_queue_name}:sweep",
+                    second=set(range(60)),
+                    unique=True,
+                    keep_result=0,
+                    timeout=10,
+                )
+            ],
             redis_pool=redis,
             queue_name=redis.default_queue_name,
             handle_signals=False,
@@ -175,7 +184,10 @@ class WorkerRole:
         drained = await self._store.presence.drains()
         root = self._store.scripts.root
         for account in agenda.due - drained.keys():
-            await redis.enqueue_job(DRAIN, account, _job_id=job_id(root, DRAIN, account))
+            rung = await redis.enqueue_job(DRAIN, account, _job_id=job_id(root, DRAIN, account))
+            if rung is None and account in self._work:
+                # A job of that name exists: rung a moment ago, or left behind by a worker that died in it. Do not wait.
+                await self._drains.wake(account)
         for account in agenda.looks:
             await redis.enqueue_job(RECONCILE, account, _job_id=job_id(root, RECONCILE, account))
 

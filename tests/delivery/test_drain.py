@@ -112,6 +112,87 @@ async def test_a_crm_that_refuses_everything_unnamed_pauses_before_a_days_calls_
     assert pause and pause.reason is PauseReason.REFUSES_ALL
 
 
+async def test_refusals_that_end_let_the_good_calls_behind_them_through(office: Office) -> None:
+    await office.take_calls(*[f"+7955{number:07d}" for number in range(STOP_LOSS + 20)])
+    office.crm.arm("validation-unnamed", "office-")
+    await office.work.drain()
+    pause = await office.store.tally.pause_of("main")
+    assert pause and pause.reason is PauseReason.REFUSES_ALL
+    root = office.store.scripts.root
+    buried = (await office.states()).count("dead")
+    await office.store.scripts.redis.hset(f"{root}pause:main", "probe_at", 1)  # type: ignore[misc] # both worlds
+    await office.work.drain()
+    assert (await office.states()).count("dead") == buried + 1, "a refused probe makes room for the next"
+    assert await office.store.tally.pause_of("main")
+    office.crm.disarm("validation-unnamed")
+    good = await office.known_calls(5)
+    await office.store.scripts.redis.hset(f"{root}pause:main", "probe_at", 1)  # type: ignore[misc] # both worlds
+    await office.work.drain()
+    assert await office.store.tally.pause_of("main") is None
+    assert {(await office.get(call_id)).state for call_id in good} == {"delivered"}
+
+
+@pytest.mark.parametrize("answer", ["validation-unnamed", "validation"])
+async def test_a_probe_that_is_refused_as_invalid_proves_that_the_account_works(office: Office, answer: str) -> None:
+    await office.known_calls(4)
+    poison = (await office.get(office.ids[0])).call
+    assert poison
+    await office.store.queue.pause("main", PauseReason.UNAUTHORISED, "401", first=60, at_most=900)
+    root = office.store.scripts.root
+    await office.store.scripts.redis.hset(f"{root}pause:main", "probe_at", 1)  # type: ignore[misc] # both worlds
+    await office.store.scripts.redis.zadd(f"{root}due:main", {office.ids[0]: 1})
+    office.crm.arm(answer, poison.uniq)
+    await office.work.drain()
+    assert await office.states() == ["dead"] + ["delivered"] * 3
+    assert await office.store.tally.pause_of("main") is None
+
+
+async def test_a_probe_is_not_spent_on_calls_that_are_not_for_the_crm(office: Office) -> None:
+    await office.take_calls(*["anonymous"] * 8)
+    await office.known_calls(1)
+    await office.store.queue.pause("main", PauseReason.PAYMENT_REQUIRED, "402", first=60, at_most=900)
+    root = office.store.scripts.root
+    await office.store.scripts.redis.hset(f"{root}pause:main", "probe_at", 1)  # type: ignore[misc] # both worlds
+    await office.work.drain()
+    assert await office.states() == ["ignored"] * 8 + ["delivered"]
+
+
+async def test_a_call_does_not_wait_for_somebody_elses_slow_request(office: Office) -> None:
+    await office.known_calls(1)
+    office.crm.arm("slow=800ms*1")
+    draining = asyncio.create_task(office.work.drain())
+    while not office.crm.requests:  # noqa: ASYNC110 - the simulator has no event for it
+        await asyncio.sleep(0.01)
+    [second] = await office.known_calls(1)
+    while (await office.get(second)).state != "delivered":
+        await asyncio.sleep(0.01)
+        assert not draining.done()
+    assert (await office.get(office.ids[0])).state == "sending"
+    await draining
+
+
+async def test_a_slot_that_marking_took_too_long_for_is_given_up(office: Office) -> None:
+    await office.known_calls(1)
+    taken: list[float] = []
+
+    class Late:
+        free_in = 0.0
+
+        async def take(self) -> float:
+            taken.append(0.0)
+            return 0.0
+
+        def holds(self, _slot: float) -> bool:
+            return False
+
+        async def steady(self) -> None: ...
+
+    office.work._drain._pace = Late()
+    await office.work.drain()
+    assert len(taken) == 2
+    assert await office.states() == ["delivered"]
+
+
 async def test_a_request_that_was_turned_away_for_speed_costs_no_attempt(office: Office) -> None:
     [call_id] = await office.known_calls(1)
     office.crm.arm("429-retry-after", 1, times=1)
@@ -303,12 +384,9 @@ async def test_calls_whose_slot_was_taken_away_by_a_slow_down_go_back_untouched(
     class Slowed:
         free_in = 0.0
 
-        async def take(self) -> None:
+        async def take(self) -> float:
             office.stopping.set()
             raise AccountSlowed(900)
-
-        async def slow(self, seconds: float) -> None:
-            raise AssertionError(seconds)
 
     office.work._drain._pace = Slowed()
     await office.work.drain()

@@ -59,7 +59,7 @@ whole_answers = st.one_of(
 
 
 def a_claimed(number: int = 0, **changes: object) -> Claimed:
-    defaults = {"attempts": 1, "parks": 0, "received_at": NOW - 10, "first_sent_at": NOW - 5}
+    defaults = {"attempts": 1, "parks": 0, "waiting_since": NOW - 10, "first_sent_at": NOW - 5}
     return Claimed(CallId(f"id{number}"), a_call(ref=f"r{number}"), **(defaults | changes))  # type: ignore[arg-type] # a builder
 
 
@@ -132,7 +132,7 @@ def test_an_unnamed_refusal_is_halved_until_one_call_is_refused() -> None:
 def test_an_unmatched_call_is_parked_while_its_window_is_open(window: float | None, age: float, state: State) -> None:
     policy = Policy(window, 30, 1, 1)
     answer = PerCall({CallId("id0"): Unmatched()})
-    [settled] = plan(answer, [a_claimed(received_at=NOW - age)], policy, now=NOW, failures=0, jitter=0).settlements
+    [settled] = plan(answer, [a_claimed(waiting_since=NOW - age)], policy, now=NOW, failures=0, jitter=0).settlements
     assert (settled.state, settled.reason) == (state, Reason.NO_MATCHING_ENTITY)
 
 

@@ -61,7 +61,8 @@ async def test_settling_follows_the_state_table_and_leaves_a_call_in_one_place(
     bench: Bench, origin: State, state: State
 ) -> None:
     [call_id] = await bench.bring_to(origin)
-    fence = await fence_of(bench, call_id)
+    looked = await bench.queue.look("main", 1, lease=60) if origin is State.UNCERTAIN else None
+    fence = looked.fence if looked else await fence_of(bench, call_id)
     before = await bench.everything()
     stale = await bench.queue.settle(fence, [to(state, call_id)], {})
     settled_by_claim = origin in {State.CLAIMED, State.SENDING, State.UNCERTAIN}
@@ -80,8 +81,6 @@ async def test_settling_twice_changes_nothing(bench: Bench, state: State) -> Non
     claim = await bench.sending()
     await bench.queue.settle(claim.fence, [to(state, call_id)], {"batch": "b-1"})
     once = await bench.everything()
-    if state is State.UNCERTAIN:
-        return  # an uncertain call may be settled again: its look holds a fence too, a new one
     assert await bench.queue.settle(claim.fence, [to(state, call_id)], {"batch": "b-1"}) == {call_id}
     assert await bench.everything() == once
 
@@ -202,11 +201,40 @@ async def test_a_paused_account_gives_no_calls_but_one_when_its_probe_is_due(ben
     assert len((await bench.claim()).calls) == 2
 
 
+async def test_renewed_calls_stay_ours_and_foreign_ones_do_not_become_so(bench: Bench) -> None:
+    hasty = RedisQueue(bench.scripts, lease=0.05, look_in=30)
+    ids = await bench.store(2)
+    claim = await hasty.claim("main", 2)
+    assert isinstance(claim, Claim)
+    await hasty.renew(claim.fence, ids, 60)
+    await hasty.renew(claim.fence + 1, ids, 0.001)
+    await asyncio.sleep(0.1)
+    assert not await bench.queue.reclaim()
+    assert await bench.states(ids) == ["sending", "sending"]
+
+
+async def test_a_long_look_can_be_renewed(bench: Bench) -> None:
+    [call_id] = await bench.bring_to(State.UNCERTAIN)
+    looked = await bench.queue.look("main", 10, lease=0.05)
+    assert looked
+    await bench.queue.renew(looked.fence, [call_id], 60)
+    await asyncio.sleep(0.1)
+    assert await bench.queue.look("main", 10, lease=60) is None
+
+
+async def test_a_replayed_call_waits_for_its_contact_anew(bench: Bench) -> None:
+    [call_id] = await bench.bring_to(State.DEAD)
+    await bench.scripts.redis.hset(f"{bench.scripts.root}call:{call_id}", "rc", 1_000)  # type: ignore[misc] # both worlds
+    await bench.scripts.run("replay", call_id)
+    claim = await bench.claim()
+    assert claim.now - 60 < claim.calls[0].waiting_since <= claim.now
+
+
 async def test_a_slowed_account_gives_nothing_and_is_on_nobodys_agenda(bench: Bench) -> None:
     await bench.bring_to(State.UNCERTAIN, ref="lost")
     await bench.store()
     assert (await bench.queue.agenda()).due == (await bench.queue.agenda()).looks == {"main"}
-    await RedisPace(bench.scripts, "main", 7).slow(30)
+    await RedisPace(bench.scripts, "main", 7).slow(30, "503")
     slowed = await bench.queue.claim("main", 10)
     assert isinstance(slowed, Paused) and 29 < slowed.ask_in < 30.1
     agenda = await bench.queue.agenda()

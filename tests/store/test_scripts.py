@@ -94,8 +94,8 @@ async def test_a_slot_beyond_patience_is_not_reserved(bench: Bench) -> None:
 
 async def test_a_slowed_account_gives_no_slot_and_is_never_slowed_less(bench: Bench) -> None:
     pace = RedisPace(bench.scripts, "main", 7)
-    await pace.slow(30)
-    await pace.slow(1)
+    await pace.slow(30, "503")
+    await pace.slow(1, "503")
     taken, wait = await bench.scripts.run("pace", "main", 100_000, 1_000_000)
     assert taken == 0
     assert 25_000_000 < wait <= 30_000_000
@@ -103,7 +103,7 @@ async def test_a_slowed_account_gives_no_slot_and_is_never_slowed_less(bench: Be
 
 async def test_a_slow_down_raises_at_once_and_is_no_slot(bench: Bench) -> None:
     pace = RedisPace(bench.scripts, "main", 7)
-    await pace.slow(30)
+    await pace.slow(30, "503")
     with pytest.raises(AccountSlowed) as slowed:
         await pace.take()
     assert 25 < slowed.value.seconds <= 30

@@ -42,9 +42,9 @@ def slower_wait(told: float | None, failures: int, jitter: float) -> float:
     return max(lowest, bound * (1 + jitter) / 2)
 
 
-def park_for(parks: int, received_at: float, now: float, window: float) -> float | None:
+def park_for(parks: int, since: float, now: float, window: float) -> float | None:
     """Seconds until a call without a contact is tried again; None once its window has closed. The last try is at the end."""
-    left = received_at + window - now
+    left = since + window - now
     if left <= 0:
         return None
     return min(left, PARK_STEPS[min(parks, len(PARK_STEPS) - 1)])

@@ -26,6 +26,8 @@ class Queue(Protocol):
     async def mark_sending(self, fence: int, ids: Sequence[CallId], *, batch: str, lease: float) -> set[CallId]: ...
     async def settle(self, fence: int, settlements: Sequence[Settlement], facts: Mapping[str, Any]) -> set[CallId]: ...
     async def release(self, fence: int, ids: Sequence[CallId]) -> int: ...
+    async def renew(self, fence: int, ids: Sequence[CallId], lease: float) -> None: ...
+    async def reprobe(self, account: str) -> None: ...
     async def pause(self, account: str, reason: PauseReason, detail: str, first: float, at_most: float) -> bool: ...
     async def resume(self, account: str) -> float | None: ...
 
@@ -49,6 +51,9 @@ LEAD = 0.03
 
 LINGER = 0.05
 """Seconds until the next due call for which a drain stays: shorter than being woken again."""
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks for new calls while a request is under way."""
 
 STAY = 2.0
 """Seconds for which a drain waits out a slow-down: nothing could be sent meanwhile anyway."""
@@ -116,7 +121,9 @@ class Drain:
     async def _idle(self, ask_in: float | None, stay: float = LINGER) -> bool:
         """Waits for what is in flight, or a moment; False when there is nothing to stay for."""
         if self._in_flight:
-            await asyncio.wait(self._in_flight, timeout=ask_in, return_when=asyncio.FIRST_COMPLETED)
+            # Not for the answer alone: a call that comes meanwhile must not wait for somebody else's slow request.
+            wait = LOOK_EVERY if ask_in is None else min(ask_in, LOOK_EVERY)
+            await asyncio.wait(self._in_flight, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
             return True
         if ask_in is None or ask_in > stay:
             return False
@@ -132,43 +139,73 @@ class Drain:
             await self._record(claim, Plan(GoOn(), tuple(unsent)), {})
         batch = [call for call in claim.calls if call.id in ready]
         if not batch:
+            if claim.probe:
+                await self._queue.reprobe(self._account)
             return
         slot = await self._slot(claim, batch)
         if slot is None:
             return
-        task = asyncio.create_task(self._send(claim, batch, ready, slot, full=full))
+        task = asyncio.create_task(self._send_all(claim, batch, ready, slot, full=full))
         self._in_flight.add(task)
         task.add_done_callback(self._landed)
 
     async def _slot(self, claim: Claim, calls: Sequence[Claimed]) -> float | None:
-        """Waits for a slot; where the account was slowed meanwhile, the calls go back instead: None."""
+        """Waits for a slot. Where there is none, because the account was slowed meanwhile or the store is silent, the calls
+        go back: None. Nothing of them was sent.
+        """
         try:
             return await self._pace.take()
         except AccountSlowed:
-            await self._queue.release(claim.fence, [call.id for call in calls])
-            return None
+            await self._record(claim, Plan(GoOn(), released=tuple(call.id for call in calls)), {})
+        except StoreUnavailable as error:
+            observe.event("store.unavailable", level="warning", account=self._account, stage="pace", error=error)
+            await self._record(claim, Plan(GoOn(), released=tuple(call.id for call in calls)), {})
+        return None
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
-        if not task.cancelled() and (error := task.exception()):
+        if task.cancelled() or not (error := task.exception()):
+            return
+        if isinstance(error, StoreUnavailable):
+            observe.event("store.unavailable", level="warning", account=self._account, stage="send", error=error)
+        else:
             observe.event("worker.failed", level="error", account=self._account, stage="send", error=error)
+
+    async def _send_all(
+        self, claim: Claim, calls: Sequence[Claimed], ready: Mapping[CallId, Ready], slot: float, *, full: bool
+    ) -> None:
+        """One batch, and where it is refused without a name, its halves, until the culprits stand alone."""
+        split = await self._send(claim, calls, ready, slot, full=full)
+        waiting = [*reversed(halves(split))] if split else []
+        while waiting:
+            batch = waiting.pop()
+            rest = [call for part in waiting for call in part]
+            if self._learnt.refusals >= STOP_LOSS:
+                await self._queue.release(claim.fence, [call.id for call in [*batch, *rest]])
+                return
+            await self._queue.renew(claim.fence, [call.id for call in rest], self._terms.lease)
+            next_slot = await self._slot(claim, [*batch, *rest])
+            if next_slot is None:
+                return
+            if split := await self._send(claim, batch, ready, next_slot):
+                waiting += reversed(halves(split))
 
     async def _send(
         self,
         claim: Claim,
         calls: Sequence[Claimed],
         ready: Mapping[CallId, Ready],
-        slot: float | None,
+        slot: float,
         *,
         full: bool = False,
-    ) -> None:
-        """One request and everything that follows from it, halves included. `slot` has been taken for it."""
+    ) -> Sequence[Claimed]:
+        """One request, settled. Returns the calls that are to be sent again in halves, still ours."""
         batch = self._new_batch()
         calls = await self._mark(claim, calls, batch)
-        if calls and slot is not None and not self._pace.holds(slot):
-            slot = await self._slot(claim, calls)  # marking took too long, and others may have the slots since
-        if not calls or slot is None:
-            return
+        if calls and not self._pace.holds(slot) and await self._slot(claim, calls) is None:
+            return []  # marking took too long, and there is no other slot now
+        if not calls:
+            return []
         loop = asyncio.get_running_loop()
         began = loop.time()
         answer = await self._crm.post({call.id: ready[call.id] for call in calls})
@@ -181,38 +218,27 @@ class Drain:
             failures=claim.failures,
             jitter=self._jitter(),
             refusals=self._learnt.refusals,
+            probe=claim.probe is not None,
         )
         facts = {"batch": batch, "size": len(calls), "seconds": round(seconds, 3), "answer": type(answer).__name__}
         await self._record(claim, planned, facts)
-        await self._learnt.react(claim, answer, planned, sent=len(calls), full=full)
+        await self._learnt.react(claim, answer, planned, facts, sent=len(calls), full=full)
         if planned.split:
-            await self._send_halves(claim, calls, ready, batch)
+            observe.event("batch.halved", account=self._account, batch=batch, size=len(calls))
+        return calls if planned.split else []
 
     async def _mark(self, claim: Claim, calls: Sequence[Claimed], batch: str) -> list[Claimed]:
-        """Those of the calls that are still ours, marked as sending."""
+        """Those of the calls that are still ours, marked as sending. Where the store is silent nothing is sent, and the
+        calls go back as soon as it speaks.
+        """
         ids = [call.id for call in calls]
         try:
             ours = await self._queue.mark_sending(claim.fence, ids, batch=batch, lease=self._terms.lease)
         except StoreUnavailable as error:
             observe.event("store.unavailable", level="warning", account=self._account, stage="mark", error=error)
-            return []  # nothing was sent: the lease brings the calls back
+            await self._record(claim, Plan(GoOn(), released=tuple(ids)), {})
+            return []
         return [call for call in calls if call.id in ours]
-
-    async def _send_halves(
-        self, claim: Claim, calls: Sequence[Claimed], ready: Mapping[CallId, Ready], batch: str
-    ) -> None:
-        observe.event("batch.halved", account=self._account, batch=batch, size=len(calls))
-        first, second = halves(calls)
-        slot = await self._slot(claim, calls)
-        if slot is None:
-            return
-        await self._send(claim, first, ready, slot)
-        if self._learnt.refusals >= STOP_LOSS:
-            await self._queue.release(claim.fence, [call.id for call in second])
-            return
-        # Still marked from the refused batch: marking the same batch again only renews the lease.
-        if second := await self._mark(claim, second, batch):
-            await self._send(claim, second, ready, await self._slot(claim, second))
 
     async def _record(self, claim: Claim, planned: Plan, facts: Mapping[str, Any]) -> None:
         """Settles in the store, again and again while the lease lasts: a result in memory is worth keeping. After that the
@@ -220,9 +246,11 @@ class Drain:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._terms.lease
+        stale: set[CallId] | None = None
         while True:
             try:
-                stale = await self._queue.settle(claim.fence, planned.settlements, facts)
+                if stale is None:
+                    stale = await self._queue.settle(claim.fence, planned.settlements, facts)
                 await self._queue.release(claim.fence, planned.released)
                 break
             except StoreUnavailable as error:

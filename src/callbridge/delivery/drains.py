@@ -63,10 +63,12 @@ class Drains:
 
     async def _run(self, account: str) -> None:
         try:
-            if await self._presence.begin_drain(account, self._worker):
+            while account in self._woken and await self._presence.begin_drain(account, self._worker):
                 observe.event("drain.started", level="debug", account=account)
                 await self._drain_while_woken(account)
                 observe.event("drain.ended", level="debug", account=account)
+                if self._stopping:
+                    break
         except StoreUnavailable as error:
             observe.event("store.unavailable", level="warning", account=account, stage="drain", error=error)
         except Exception as error:  # noqa: BLE001 # a bug in one account's drain must not stop the others

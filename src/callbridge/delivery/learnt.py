@@ -6,8 +6,9 @@ Apart from the drain because it is about the account, not about the calls: those
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import Any, Protocol, assert_never
 
 from callbridge import observe
 from callbridge.claim import Claim
@@ -51,8 +52,12 @@ class Learnt:
         self.size = BatchSize(terms.max_batch)
         self.refusals = 0
 
-    async def react(self, claim: Claim, answer: Answer, planned: Plan, *, sent: int, full: bool) -> None:
-        """Takes in one answered request of `sent` calls. What the store does not take down now, the next answer brings."""
+    async def react(
+        self, claim: Claim, answer: Answer, planned: Plan, facts: Mapping[str, Any], *, sent: int, full: bool
+    ) -> None:
+        """Takes in one answered request of `sent` calls; `facts` about it are for the log. What the store does not take down
+        now, the next answer brings.
+        """
         observe.event(
             "batch.posted",
             account=self._account,
@@ -60,6 +65,8 @@ class Learnt:
             answer=type(answer).__name__,
             probe=claim.probe,
             detail=getattr(answer, "detail", None),
+            batch=facts.get("batch"),
+            seconds=facts.get("seconds"),
         )
         with contextlib.suppress(StoreUnavailable):
             match planned.effect:
@@ -85,7 +92,8 @@ class Learnt:
             self.size = self.size.answered(full=full)
         else:
             self.refusals += len(planned.settlements)
-        if claim.probe and isinstance(answer, PerCall):
+        # A refusal proves that the account works again, unless refusing was the trouble.
+        if claim.probe and (isinstance(answer, PerCall) or claim.probe is not PauseReason.REFUSES_ALL):
             lasted = await self._queue.resume(self._account)
             observe.event("account.resumed", account=self._account, paused_for=lasted)
 

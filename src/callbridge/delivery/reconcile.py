@@ -20,6 +20,7 @@ SLACK = 600
 
 class Queue(Protocol):
     async def look(self, account: str, size: int, lease: float) -> Looked | None: ...
+    async def renew(self, fence: int, ids: Sequence[CallId], lease: float) -> None: ...
     async def settle(self, fence: int, settlements: Sequence[Settlement], facts: Mapping[str, Any]) -> set[CallId]: ...
 
 
@@ -47,7 +48,13 @@ async def reconcile(
         return 0
     uniqs = {call.call.uniq for call in looked.calls if call.call}
     age = looked.now - min(call.first_sent_at for call in looked.calls) + SLACK
-    read = await notes.read_back(uniqs, age, permit)
+
+    async def renewing_permit() -> None:
+        """Before every page, so that a long reading keeps the calls ours."""
+        await queue.renew(looked.fence, [call.id for call in looked.calls], lease)
+        await permit()
+
+    read = await notes.read_back(uniqs, age, renewing_permit)
     settlements = conclude(read, looked.calls, policy, now=looked.now, jitter=jitter())
     stale = await queue.settle(looked.fence, settlements, {"read_back": type(read).__name__})
     observe.event(

@@ -105,13 +105,16 @@ def plan(
     failures: int,
     jitter: float,
     refusals: int = 0,
+    probe: bool = False,
 ) -> Plan:
-    """`failures` counts the account's slow-downs in a row before this one, `refusals` its buried calls in a row."""
+    """`failures` counts the account's slow-downs in a row before this one, `refusals` its buried calls in
+    a row. A refused `probe` is buried in any case: the next probe is another call.
+    """
     ids = tuple(call.id for call in calls)
     match answer:
         case PerCall(outcomes):
             return Plan(GoOn(), tuple(_settlement(call, outcomes[call.id], policy, now) for call in calls))
-        case WholeRefused(detail) if refusals >= STOP_LOSS:
+        case WholeRefused(detail) if refusals >= STOP_LOSS and not probe:
             return Plan(Pause(PauseReason.REFUSES_ALL, detail), released=ids)
         case WholeRefused(detail):
             if len(ids) > 1:
@@ -137,7 +140,7 @@ def _settlement(call: Claimed, outcome: Outcome, policy: Policy, now: float) -> 
         case Unmatched():
             wait = None
             if policy.park_window is not None:
-                wait = backoff.park_for(call.parks, call.received_at, now, policy.park_window)
+                wait = backoff.park_for(call.parks, call.waiting_since, now, policy.park_window)
             if wait is None:
                 return Settlement(call.id, State.UNMATCHED, Reason.NO_MATCHING_ENTITY)
             return Settlement(call.id, State.PARKED, Reason.NO_MATCHING_ENTITY, delay=wait)

@@ -17,12 +17,14 @@ from typing import Final, Protocol, assert_never
 from callbridge import observe
 from callbridge.call import (
     Arrival,
+    Direction,
     FinishedCall,
     IgnoredEvent,
     Receipt,
     RecordingReady,
     UndecodableWebhook,
     Webhook,
+    phone_tail,
 )
 from callbridge.errors import MethodRefused, Unauthenticated, Undecodable
 from callbridge.intake.providers import PROVIDERS, check_source
@@ -147,6 +149,8 @@ def _decoy(source: Source) -> Source:
 def _arrival(event: Event, source: Source) -> Arrival:
     match event:
         case Finished(call, name, body):
+            if source.own_numbers and phone_tail(call.phone) in map(phone_tail, source.own_numbers):
+                call = replace(call, direction=Direction.INTERNAL)  # our own number is nobody's contact
             return FinishedCall(source.account, call, Webhook(name, body), source.hold)
         case Recording(ref, link, at, name, body):
             return RecordingReady(source.account, source.name, ref, link, at, Webhook(name, body))

@@ -62,8 +62,6 @@ def of_pause(reason: PauseReason) -> str:
             return (
                 "the CRM refuses every call as invalid, so it is no call's fault. Report it; one is tried now and then."
             )
-        case PauseReason.OPERATOR:
-            return "an operator stopped it."
         case _:
             assert_never(reason)
 

@@ -1,4 +1,4 @@
-"""Which calls are meant [pure]: one filter for lists, replays and discards, and the ways people write a moment.
+"""Which calls are meant: one filter for lists, replays and discards, and the ways people write a moment.
 
 Apart from `inspect` because a filter is also what a bulk action acts on: what a list showed is what the action touches. It
 reads a stored record and nothing else; `now` and the time zone are told.

@@ -1,4 +1,4 @@
-"""Is anything wrong, in words [pure]: judges figures that others read.
+"""Is anything wrong, in words: judges figures that others read.
 
 A call waiting while nobody works, an ack worth less than was promised, an account that stands still, a call that only a
 person can move: those are problems. What may become one is a warning. The first sentence says the worst of it.

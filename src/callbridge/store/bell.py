@@ -7,6 +7,7 @@ waited for by a sender and never retried hard: the workers' sweep looks each sec
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from typing import Final
 
@@ -45,11 +46,13 @@ class Bell:
         self._redis = redis
         self._root = root
         self._wanted: set[str] = set()
+        self._more = asyncio.Event()
         self._rung: dict[str, float] = {}
         self._ringing: asyncio.Task[None] | None = None
 
     def ring(self, accounts: Iterable[str]) -> None:
         self._wanted.update(accounts)
+        self._more.set()
         if self._wanted and (self._ringing is None or self._ringing.done()):
             self._ringing = asyncio.create_task(self._ring_all())
 
@@ -59,7 +62,10 @@ class Bell:
             account = min(self._wanted, key=lambda name: self._rung.get(name, 0.0))
             wait = self._rung.get(account, 0.0) + RING_EVERY - loop.time()
             if wait > 0:
-                await asyncio.sleep(wait)
+                self._more.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._more.wait(), wait)
+                continue  # somebody who was not rung lately may have come
             self._wanted.discard(account)
             self._rung[account] = loop.time()
             try:

@@ -15,6 +15,9 @@ from redis.exceptions import RedisError, ResponseError
 from callbridge.errors import StoreUnavailable
 from callbridge.settings import Durability
 
+OLDEST, WANTED = (6, 2), (7, 0)
+"""What the scripts need at least, as the bundled server has it, and what they are made for."""
+
 _ORDER = (Durability.NONE, Durability.EVERYSEC, Durability.ALWAYS)
 
 
@@ -63,6 +66,10 @@ def judge(info: Mapping[str, object], config: Mapping[str, str] | None, wanted: 
         )
     if _ORDER.index(level) < _ORDER.index(wanted):
         problems.append(_shortfall(level, wanted))
+    if OLDEST <= _version(info) < WANTED:
+        warnings.append(
+            f"Redis {info.get('redis_version')} has no scripts that may drain a full memory: 7.0 or newer is better"
+        )
     if not int(str(info.get("maxmemory", 0))):
         warnings.append("maxmemory is 0: without a limit the host decides when memory runs out")
     return Standing(level, tuple(problems), tuple(warnings))
@@ -84,11 +91,18 @@ def _server_problems(info: Mapping[str, object]) -> list[str]:
     problems = []
     if info.get("role", "master") != "master":
         problems.append("this Redis is a replica: calls must go to the primary")
+    if _version(info) < OLDEST:
+        problems.append(f"Redis {info.get('redis_version')} is too old: 7.0 or newer")
     if info.get("loading"):
         problems.append("Redis is still loading its data")
     if info.get("aof_enabled") and info.get("aof_last_write_status", "ok") != "ok":
         problems.append("Redis cannot write its append-only file: look at its disk")
     return problems
+
+
+def _version(info: Mapping[str, object]) -> tuple[int, int]:
+    major, _, rest = str(info.get("redis_version", "7.0")).partition(".")
+    return int(major), int(rest.partition(".")[0] or 0)
 
 
 def _shortfall(level: Durability, wanted: Durability) -> str:

@@ -86,7 +86,7 @@ class RedisInbox:
             group = _take_group(self._waiting)
             try:
                 await self._write(group)
-            except StoreUnavailable as error:
+            except Exception as error:  # noqa: BLE001 # nobody may wait for ever, whatever it was
                 # Whoever came meanwhile would wait for the same silence: all of them hear it now and come again.
                 group, self._waiting = [*group, *self._waiting], []
                 for sender in group:

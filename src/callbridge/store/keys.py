@@ -1,29 +1,29 @@
-"""The key schema of the queue [pure]: every Redis key there is, its type, and who writes it.
+"""The key schema of the queue [pure]: every Redis key there is, its type, and what it holds.
 
 All keys start with one hash tag, so that Cluster and Sentinel deployments hold them on one primary and a script may touch
 any of them. Times are milliseconds of the Redis clock unless named otherwise.
 
-    {p}:call:<id>         HASH    the mutable part of a call, see CallField                  every script
-    {p}:bodies            HASH    id -> envelope, the immutable part (`envelope.py`)         put
-    {p}:keys              HASH    digest of the call key -> id: the dedupe index             put
-    {p}:index             ZSET    every id by time of receipt                                put
-    {p}:story:<id>        LIST    what happened to a call, JSON entries, the last 100        put settle reclaim replay
-    {p}:accounts          SET     accounts that ever had a call                              put
-    {p}:due:<account>     ZSET    waiting calls by the time they may be sent                 put settle release reclaim
-    {p}:retrying          SET     waiting calls for which a request has been made            settle claim
-    {p}:leases            ZSET    claimed and sending calls by the end of their lease        claim sending settle reclaim
-    {p}:uncertain:<acct>  ZSET    uncertain calls by the time of the next look               settle reclaim look
-    {p}:parked:<account>  ZSET    calls without a contact by the time of the next try        settle revive
-    {p}:delivered ...     ZSET    final calls by the time they got there, one key a state    put settle replay discard
-    {p}:recording:<dig>   STRING  a recording that came before its call, kept for a day      patch put
-    {p}:fence             STRING  counter: each claim and each look gets the next number     claim look reclaim
-    {p}:pace:<account>    HASH    next, blocked_until (microseconds), failures, why          pace slow steady
-    {p}:pause:<account>   HASH    reason detail since probe_at every at_most                 pause claim resume
-    {p}:counts            HASH    <source>:<what> -> how many webhooks                       put patch count
-    {p}:seen              HASH    source -> time of its last authenticated webhook           put patch count
-    {p}:workers           ZSET    worker ids by their last heartbeat                         presence
-    {p}:drains            HASH    account -> worker id that drains it                        presence
-    {p}:arq               ZSET    arq's own queue of wake-up jobs                            arq
+    {p}:call:<id>         HASH    the mutable part of a call, see CallField
+    {p}:bodies            HASH    id -> envelope, the immutable part (`envelope.py`)
+    {p}:keys              HASH    digest of the call key -> id: the dedupe index
+    {p}:index             ZSET    every id by time of receipt
+    {p}:story:<id>        LIST    what happened to a call, JSON entries, the last 100
+    {p}:accounts          SET     accounts that ever had a call
+    {p}:due:<account>     ZSET    waiting calls by the time they may be sent
+    {p}:retrying          SET     waiting calls for which a request has been made
+    {p}:leases            ZSET    claimed and sending calls by the end of their lease
+    {p}:uncertain:<acct>  ZSET    uncertain calls by the time of the next look
+    {p}:parked:<account>  ZSET    calls without a contact by the time of the next try
+    {p}:delivered ...     ZSET    final calls by the time they got there, one key a state
+    {p}:recording:<dig>   STRING  a recording that came before its call, kept for a day
+    {p}:fence             STRING  counter: each claim and each look gets the next number
+    {p}:pace:<account>    HASH    next, blocked_until (microseconds), failures, why
+    {p}:pause:<account>   HASH    reason detail since probe_at every at_most
+    {p}:counts            HASH    <source>:<what> -> how many webhooks
+    {p}:seen              HASH    source -> time of its last authenticated webhook
+    {p}:workers           ZSET    worker ids by their last heartbeat
+    {p}:drains            HASH    account -> worker id that drains it
+    {p}:arq               ZSET    arq's own queue of wake-up jobs
 """
 
 from __future__ import annotations
@@ -74,26 +74,19 @@ def final(root: str, state: State) -> str:
 
 
 class CallField:
-    """Fields of `{p}:call:<id>`. Short, because a million waiting calls carry them; an absent field is zero or none."""
+    """Fields of `{p}:call:<id>` that Python reads. Short, because a million waiting calls carry them; an absent one is
+    zero or none. The scripts alone use fn (fence), pk (times parked), lk (looks), dt (deaths of workers), ba (batch
+    marked last), fs (first sent), bs (waiting since, after a replay), us (uncertain since), dg (content digest).
+    """
 
     STATE: Final = "st"
     ACCOUNT: Final = "ac"
     SOURCE: Final = "so"
-    FENCE: Final = "fn"
     ATTEMPTS: Final = "at"
-    PARKS: Final = "pk"
-    LOOKS: Final = "lk"
-    DEATHS: Final = "dt"
     RECEIVED: Final = "rc"
     UPDATED: Final = "up"
-    FIRST_SENT: Final = "fs"
-    LAST_SENT: Final = "ls"
-    RETRIED_SINCE: Final = "bs"
-    UNCERTAIN_SINCE: Final = "us"
-    BATCH: Final = "ba"
     REASON: Final = "rs"
     DETAIL: Final = "de"
-    CONTENT: Final = "dg"
     DUPLICATES: Final = "du"
     VARIANTS: Final = "va"
     LINK: Final = "ln"

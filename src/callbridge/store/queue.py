@@ -40,8 +40,9 @@ class RedisQueue:
             case b"paused" | b"slowed":
                 return Paused(ask_in=reply[2] / 1000)
             case b"calls" | b"probe":
-                calls = tuple(_claimed(*reply[at : at + 7]) for at in range(4, len(reply), 7))
-                return Claim(account, reply[2], reply[1] / 1000, calls, failures=reply[3], probe=reply[0] == b"probe")
+                calls = tuple(_claimed(*reply[at : at + 7]) for at in range(5, len(reply), 7))
+                probe = PauseReason(reply[4].decode()) if reply[0] == b"probe" else None
+                return Claim(account, reply[2], reply[1] / 1000, calls, failures=reply[3], probe=probe)
             case other:
                 raise StoreUnavailable(f"claim: unexpected reply {other!r}")
 
@@ -77,6 +78,15 @@ class RedisQueue:
     async def revive(self, account: str, limit: int = 200) -> int:
         return int(await self._scripts.run("revive", account, limit))
 
+    async def renew(self, fence: int, ids: Sequence[CallId], lease: float) -> None:
+        """Keeps calls that we hold under `fence` ours for `lease` seconds from now."""
+        if ids:
+            await self._scripts.run("renew", fence, _ms(lease), *ids)
+
+    async def reprobe(self, account: str) -> None:
+        """The probe tried nothing: the next call may try at once."""
+        await self._scripts.run("reprobe", account)
+
     async def pause(self, account: str, reason: PauseReason, detail: str, first: float, at_most: float) -> bool:
         """True if the account was not paused for this reason before."""
         waits = max(1, _ms(first)), max(1, _ms(first), _ms(at_most))
@@ -98,14 +108,14 @@ class RedisQueue:
 
 
 def _claimed(
-    call_id: bytes, attempts: Any, parks: Any, received: Any, first_sent: bytes, link: bytes, envelope: bytes
+    call_id: bytes, attempts: Any, parks: Any, since: Any, first_sent: bytes, link: bytes, envelope: bytes
 ) -> Claimed:
     return Claimed(
         CallId(call_id.decode()),
         _call(envelope, link),
         attempts=int(attempts),
         parks=int(parks),
-        received_at=int(received) / 1000,
+        waiting_since=int(since) / 1000,
         first_sent_at=int(first_sent) / 1000 if first_sent else None,
     )
 
@@ -136,11 +146,9 @@ def _call(envelope: bytes, link: bytes) -> Call | None:
 
 def _row(settlement: Settlement) -> list[Any]:
     note = settlement.delivered
-    return [
-        settlement.id, settlement.state, settlement.reason or "", _ms(settlement.delay), int(settlement.refund),
-        settlement.detail or "", note.note_id if note else 0, note.entity_type if note else "",
-        note.entity_id if note else 0, settlement.looks,
-    ]  # fmt: skip
+    place = (note.note_id, note.entity_type, note.entity_id) if note else (0, "", 0)
+    delay, detail = _ms(settlement.delay), settlement.detail or ""
+    return [settlement.id, settlement.state, settlement.reason or "", delay, detail, *place, settlement.looks]
 
 
 def _ms(seconds: float) -> int:

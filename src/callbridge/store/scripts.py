@@ -17,7 +17,7 @@ from callbridge.errors import StoreUnavailable
 Verb = Literal[
     "put", "patch", "count",
     "claim", "sending", "settle", "release", "reclaim", "look", "revive",
-    "replay", "discard", "pace", "slow", "steady", "pause", "resume", "agenda",
+    "replay", "discard", "renew", "pace", "slow", "steady", "pause", "reprobe", "resume", "agenda",
 ]  # fmt: skip
 
 VERBS: Final[tuple[Verb, ...]] = get_args(Verb)
@@ -39,8 +39,8 @@ def without_flags(text: str) -> str:
 
 
 class Scripts:
-    """Runs verbs against one Redis under one key root. Loads what the server does not have (restart, failover) and repeats
-    once; every script is idempotent, so that a repetition is harmless.
+    """Runs verbs against one Redis under one key root. What the server does not have (restart, failover) is loaded, and then
+    run for the first time: a missing script has done nothing.
     """
 
     def __init__(self, redis: Redis, root: str, *, flags: bool | None = None) -> None:

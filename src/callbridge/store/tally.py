@@ -60,7 +60,7 @@ class SourceTally:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Every stored call is counted in exactly one of the states."""
+    """Every stored call is counted once; one that moves while the figures are read may be counted before or after."""
 
     queued: int
     retrying: int
@@ -103,7 +103,7 @@ class RedisTally:
             raise StoreUnavailable(f"tally: {error}") from error
         waiting = sum(row.waiting for row in rows)
         return Tally(
-            queued=waiting - retrying,
+            queued=max(0, waiting - retrying),  # the figures are read one after the other, and calls move meanwhile
             retrying=retrying,
             sending=leases,
             uncertain=sum(row.uncertain for row in rows),

@@ -113,7 +113,9 @@ def link(value: Json) -> str | None:
     found = value.strip() if type(value) is str else ""
     if is_web_link(found):
         return found
-    escaped = _UNESCAPED.sub(lambda match: quote(match[0]), found)
+    scheme, slashes, rest = found.partition("://")
+    host, slash, path = rest.partition("/")
+    escaped = f"{scheme}{slashes}{host}{slash}{_UNESCAPED.sub(lambda match: quote(match[0]), path)}"
     return escaped if is_web_link(escaped) else None
 
 

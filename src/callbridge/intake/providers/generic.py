@@ -33,8 +33,17 @@ from callbridge.call import MAX_PHONE, MAX_TEXT, Call, CallStatus, Direction
 from callbridge.errors import Misconfigured, Unauthenticated, Undecodable
 from callbridge.intake import verify
 from callbridge.intake.decode import Json, decode_json, split_array
-from callbridge.intake.providers.base import Broken, Event, Finished, Ignored, Recording, Reply, Source, WebhookRequest
-from callbridge.intake.providers.base import event_name as fit_name
+from callbridge.intake.providers.base import (
+    Broken,
+    Event,
+    Finished,
+    Ignored,
+    Recording,
+    Reply,
+    Source,
+    WebhookRequest,
+    event_name,
+)
 from callbridge.intake.providers.fields import cut_text, exact_text, identity, link, moment, text, whole
 
 FINISHED, RECORDING = "call.finished", "call.recording"
@@ -101,11 +110,11 @@ def _read(body: bytes, source: Source, now: float) -> Event:
             return Finished(_call(fields, source, now), name, body)
         if name == RECORDING:
             return _recording(fields, source, now, body)
-        return Ignored(fit_name(name))
+        return Ignored(event_name(name))
     except Undecodable as error:
         return Broken(error.reason, name, body)
     except ValueError as error:  # from `fields` and `Call`; both name the field and repeat nothing
-        return Broken(str(error), fit_name(name), body)
+        return Broken(str(error), event_name(name), body)
 
 
 def _call(fields: Mapping[str, Json], source: Source, now: float) -> Call:

@@ -23,7 +23,7 @@ for _, account in ipairs(redis.call('SMEMBERS', root .. 'accounts')) do
   if probe_at and tonumber(probe_at) > now then due = 0 end
   if reason and not readable[reason] then look = 0 end
   local blocked = tonumber(redis.call('HGET', root .. 'pace:' .. account, 'blocked_until') or 0) / 1000
-  if blocked > now then due, look = 0, 0 end
+  if blocked > now and blocked - now <= 3600000 then due, look = 0, 0 end
   if due + look + try > 0 then
     for _, fact in ipairs({account, due, look, try}) do answer[#answer + 1] = fact end
   end

@@ -8,7 +8,7 @@
 -- ARGV[3]  lease in ms
 -- Returns  {'none', now, ms until the next call is due or -1}
 --          {'paused' | 'slowed', now, ms until it is worth asking again}
---          {'calls' | 'probe', now, fence, failures in a row, then per call: id, attempts, parks, received, first sent or '',
+--          {'calls' | 'probe', now, fence, failures in a row, pause reason or '', then per call: id, attempts, parks, waiting since, first sent or '',
 --          link or '', envelope}
 -- Cost     O(taken * log n), whatever waits
 local root, account, size, lease = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -20,12 +20,15 @@ local due, pause = root .. 'due:' .. account, root .. 'pause:' .. account
 
 local blocked, failures = unpack(redis.call('HMGET', root .. 'pace:' .. account, 'blocked_until', 'failures'))
 blocked = tonumber(blocked or 0) / 1000
-if blocked > now then return {'slowed', now, math.ceil(blocked - now)} end
+-- Further ahead than anybody asks for is a clock that jumped back.
+if blocked > now and blocked - now <= 3600000 then return {'slowed', now, math.ceil(blocked - now)} end
 
 local what = 'calls'
-local probe_at = redis.call('HGET', pause, 'probe_at')
+local probe_at, reason = unpack(redis.call('HMGET', pause, 'probe_at', 'reason'))
 if probe_at then
-  if tonumber(probe_at) > now then return {'paused', now, tonumber(probe_at) - now} end
+  if tonumber(probe_at) > now and tonumber(probe_at) - now <= tonumber(redis.call('HGET', pause, 'at_most')) then
+    return {'paused', now, tonumber(probe_at) - now}
+  end
   what, size = 'probe', 1
 end
 
@@ -44,14 +47,14 @@ end
 redis.call('ZREM', due, unpack(ids))
 redis.call('SREM', root .. 'retrying', unpack(ids))
 local bodies = redis.call('HMGET', root .. 'bodies', unpack(ids))
-local leased, answer = {}, {what, now, fence, tonumber(failures or 0)}
+local leased, answer = {}, {what, now, fence, tonumber(failures or 0), reason or ''}
 for i, id in ipairs(ids) do
   local call = root .. 'call:' .. id
-  local facts = redis.call('HMGET', call, 'at', 'pk', 'rc', 'fs', 'ln')
+  local facts = redis.call('HMGET', call, 'at', 'pk', 'rc', 'fs', 'ln', 'bs')
   redis.call('HSET', call, 'st', 'claimed', 'fn', fence)
   leased[2 * i - 1], leased[2 * i] = now + lease, id
   local at = #answer
-  answer[at + 1], answer[at + 2], answer[at + 3], answer[at + 4] = id, facts[1] or 0, facts[2] or 0, facts[3]
+  answer[at + 1], answer[at + 2], answer[at + 3], answer[at + 4] = id, facts[1] or 0, facts[2] or 0, facts[6] or facts[3]
   answer[at + 5], answer[at + 6], answer[at + 7] = facts[4] or '', facts[5] or '', bodies[i] or ''
 end
 redis.call('ZADD', root .. 'leases', unpack(leased))

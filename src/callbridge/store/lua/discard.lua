@@ -18,6 +18,7 @@ for _, id in ipairs(ARGV) do
     redis.call('HSET', call, 'st', 'ignored', 'rs', 'discarded', 'up', now)
     redis.call('ZADD', root .. 'ignored', now, id)
     redis.call('RPUSH', root .. 'story:' .. id, cjson.encode({at = now, what = 'discarded', was = reason}))
+    redis.call('LTRIM', root .. 'story:' .. id, -100, -1)
     moved[#moved + 1] = id
   end
 end

@@ -15,9 +15,9 @@ local now = time[1] * 1000000 + time[2]
 local key = root .. 'pace:' .. account
 local free, blocked = unpack(redis.call('HMGET', key, 'next', 'blocked_until'))
 free, blocked = math.max(now, tonumber(free or 0)), tonumber(blocked or 0)
-if blocked > now then return {0, blocked - now} end
--- A slot further ahead than any honest queue of reservations comes from a clock that jumped back: start afresh.
-if free - now > 60000000 then free = now end
+-- Further ahead than anybody asks for is a clock that jumped back.
+if blocked > now and blocked - now <= 3600000000 then return {0, blocked - now} end
+if free - now > 60000000 + interval then free = now end
 if free - now > patience then return {0, free - now - patience} end
 redis.call('HSET', key, 'next', string.format('%.0f', free + interval))
 return {1, free - now}

@@ -6,7 +6,7 @@
 -- ARGV[1]  source
 -- ARGV[2]  recording digest, under which an early recording waits
 -- ARGV[3]  link
--- ARGV[4+] digests of the call keys under which the call may stand, likeliest first
+-- ARGV[4+] digests of the call keys under which the call may stand; the first that is known counts
 -- Returns  kind (patched | duplicate | kept), id or ''
 local root, source, early, link = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 if #ARGV < 4 or link == '' then return redis.error_reply('PATCH wants a link and a key') end
@@ -30,6 +30,7 @@ else
     kind = 'patched'
     redis.call('HSET', call, 'ln', link)
     redis.call('RPUSH', root .. 'story:' .. id, cjson.encode({at = now, what = 'recording', state = state}))
+    redis.call('LTRIM', root .. 'story:' .. id, -100, -1)
     if state == 'waiting' and not redis.call('HGET', call, 'fs') then
       redis.call('ZADD', root .. 'due:' .. account, 'XX', 'LT', now, id)
     end

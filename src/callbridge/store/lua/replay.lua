@@ -24,11 +24,13 @@ for _, id in ipairs(ARGV) do
       redis.call('HSET', call, 'us', now, 'bs', now)
       redis.call('ZADD', root .. 'uncertain:' .. account, now, id)
     else
-      redis.call('HDEL', call, 'fs', 'bs')
+      redis.call('HDEL', call, 'fs')
+      redis.call('HSET', call, 'bs', now)
       redis.call('ZADD', root .. 'due:' .. account, now, id)
       if tonumber(attempts or 0) > 0 then redis.call('SADD', root .. 'retrying', id) end
     end
     redis.call('RPUSH', root .. 'story:' .. id, cjson.encode({at = now, what = 'replayed', was = reason}))
+    redis.call('LTRIM', root .. 'story:' .. id, -100, -1)
     moved[#moved + 1] = id
   end
 end

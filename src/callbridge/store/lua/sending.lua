@@ -23,7 +23,7 @@ for i = 4, #ARGV do
       redis.call('HINCRBY', call, 'at', 1)
       redis.call('HSETNX', call, 'fs', now)
     end
-    redis.call('HSET', call, 'st', 'sending', 'ba', batch, 'ls', now)
+    redis.call('HSET', call, 'st', 'sending', 'ba', batch)
     ours[#ours + 1] = id
     leased[#leased + 1] = now + lease
     leased[#leased + 1] = id

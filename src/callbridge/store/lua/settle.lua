@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- settle: moves each call of a claim (or of a look) to where its outcome belongs, in one step with its lease, its schedule
 -- and its story. A call whose fence is not ours any more is left alone. Doing it twice changes nothing: the first time
--- took the call out of the states it may be settled from.
+-- takes the fence away.
 --
 -- KEYS[1]  root of all keys, see keys.py
 -- ARGV[1]  fence
 -- ARGV[2]  facts of the request for the story, JSON object
--- ARGV[3+] per call, JSON array: id, state, reason or '', delay ms, refund 0 | 1, detail or '', note id or 0,
+-- ARGV[3+] per call, JSON array: id, state, reason or '', delay ms, detail or '', note id or 0,
 --          entity type or '', entity id or 0, looks so far
 -- Returns  ids that were refused as stale
 local root, fence = KEYS[1], ARGV[1]
@@ -21,7 +21,7 @@ if type(facts) ~= 'table' then return redis.error_reply('SETTLE wants facts as a
 local items = {}
 for i = 3, #ARGV do
   local item = cjson.decode(ARGV[i])
-  if type(item) ~= 'table' or #item ~= 10 or type(item[4]) ~= 'number' then return redis.error_reply('SETTLE wants ten fields') end
+  if type(item) ~= 'table' or #item ~= 9 or type(item[4]) ~= 'number' then return redis.error_reply('SETTLE wants nine fields') end
   items[#items + 1] = item
 end
 
@@ -29,32 +29,30 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local stale = {}
 for _, item in ipairs(items) do
-  local id, state, reason, delay, refund, detail = item[1], item[2], item[3], item[4], item[5], item[6]
+  local id, state, reason, delay, detail = item[1], item[2], item[3], item[4], item[5]
   local call = root .. 'call:' .. id
   local from, held, account, attempts = unpack(redis.call('HMGET', call, 'st', 'fn', 'ac', 'at'))
   if held ~= fence or not moves[from] or not moves[from][state] then
     stale[#stale + 1] = id
   else
     redis.call('ZREM', from == 'uncertain' and (root .. 'uncertain:' .. account) or (root .. 'leases'), id)
-    attempts = tonumber(attempts or 0)
-    if refund == 1 and attempts > 0 then attempts = redis.call('HINCRBY', call, 'at', -1) end
     redis.call('HSET', call, 'st', state, 'up', now)
-    redis.call('HDEL', call, 'dt', 'rs', 'de', 'ba')
+    redis.call('HDEL', call, 'fn', 'dt', 'rs', 'de', 'ba')
     if reason ~= '' then redis.call('HSET', call, 'rs', reason) end
     if detail ~= '' then redis.call('HSET', call, 'de', detail) end
     if state == 'waiting' then
       redis.call('HDEL', call, 'us', 'lk')
       redis.call('ZADD', root .. 'due:' .. account, now + delay, id)
-      if attempts > 0 then redis.call('SADD', root .. 'retrying', id) end
+      if tonumber(attempts or 0) > 0 then redis.call('SADD', root .. 'retrying', id) end
     elseif state == 'parked' then
       redis.call('HINCRBY', call, 'pk', 1)
       redis.call('ZADD', root .. 'parked:' .. account, now + delay, id)
     elseif state == 'uncertain' then
       redis.call('HSETNX', call, 'us', now)
-      redis.call('HSET', call, 'lk', item[10])
+      redis.call('HSET', call, 'lk', item[9])
       redis.call('ZADD', root .. 'uncertain:' .. account, now + delay, id)
     else
-      if state == 'delivered' then redis.call('HSET', call, 'ni', item[7], 'et', item[8], 'ei', item[9]) end
+      if state == 'delivered' then redis.call('HSET', call, 'ni', item[6], 'et', item[7], 'ei', item[8]) end
       redis.call('ZADD', root .. state, now, id)
     end
     local entry = {at = now, what = state, reason = reason ~= '' and reason or nil, detail = detail ~= '' and detail or nil}
