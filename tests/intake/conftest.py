@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -49,23 +50,31 @@ class Bridge:
         """Writes `parts` on a connection of its own and reads until the receiver closes it."""
         address = urlsplit(self.url)
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
-        reading = asyncio.create_task(reader.read())
+        reading = asyncio.create_task(_all_of(reader))
         try:
             for part in parts:
                 if reading.done():
                     break
-                writer.write(part)
+                with contextlib.suppress(ConnectionError):
+                    writer.write(part)
                 await asyncio.sleep(pause)
             async with asyncio.timeout(20):  # a guard: the receiver's own limits are far below
                 return await reading
-        except ConnectionError:
-            return b""
         finally:
             reading.cancel()
             writer.close()
 
 
-async def _bridge(*, body_timeout: float, keepalive: float) -> AsyncIterator[Bridge]:
+async def _all_of(reader: asyncio.StreamReader) -> bytes:
+    """What came until the end, or until the line was cut."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while chunk := await reader.read(65_536):
+            received += chunk
+    return received
+
+
+async def _bridge(*, body_timeout: float, keepalive: float, farewell: float = 0.0) -> AsyncIterator[Bridge]:
     bridge = Bridge()
     app = build_app(
         Acceptor(SOURCES, bridge.inbox, lambda: NOW),
@@ -73,7 +82,7 @@ async def _bridge(*, body_timeout: float, keepalive: float) -> AsyncIterator[Bri
         body_timeout=body_timeout,
         max_body=65_536,
     )
-    bridge.running = await serve(app, "127.0.0.1", 0, keepalive=keepalive)
+    bridge.running = await serve(app, "127.0.0.1", 0, keepalive=keepalive, farewell=farewell)
     async with aiohttp.ClientSession() as bridge.session:
         yield bridge
     await bridge.running.stop()
@@ -89,4 +98,11 @@ async def bridge() -> AsyncIterator[Bridge]:
 async def impatient() -> AsyncIterator[Bridge]:
     """A receiver that gives a sender a fraction of a second."""
     async for made in _bridge(body_timeout=0.2, keepalive=0.3):
+        yield made
+
+
+@pytest.fixture
+async def polite() -> AsyncIterator[Bridge]:
+    """A receiver that still answers for a moment when it stops."""
+    async for made in _bridge(body_timeout=5.0, keepalive=15.0, farewell=0.5):
         yield made

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 
+import aiohttp
 import pytest
 import structlog
+
+from support.webhooks import signed
 
 HEAD = b"POST /hooks/office HTTP/1.1\r\nHost: x\r\n"
 
@@ -72,3 +75,16 @@ async def test_a_sender_that_breaks_off_in_its_body_leaves_nothing(impatient):
                 await asyncio.sleep(0.01)
     assert [line["event"] for line in logged] == ["webhook.refused"]
     assert not impatient.inbox.entered.is_set()
+
+
+async def test_a_stopping_receiver_answers_what_comes_on_open_connections_and_says_that_it_is_the_last(polite):
+    async with polite.session.get(f"{polite.url}/livez") as before:
+        assert before.status == 200
+    stopping = asyncio.create_task(polite.running.stop())
+    await asyncio.sleep(0.05)
+    body = b'{"id": "farewell-1", "direction": "inbound", "phone": "+74955550134", "duration": 3}'
+    async with polite.post("/hooks/office", body, signed(body)) as last:
+        assert (last.status, last.headers["Connection"]) == (200, "close")
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await polite.session.get(f"{polite.url}/livez")
+    await stopping

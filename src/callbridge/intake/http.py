@@ -203,9 +203,11 @@ def build_app(
     return app
 
 
-async def serve(app: web.Application, host: str, port: int, keepalive: float = 15.0) -> Running:
+async def serve(
+    app: web.Application, host: str, port: int, keepalive: float = 15.0, farewell: float = FAREWELL
+) -> Running:
     """Listens; `port` 0 takes a free one. A connection that sits idle or never ends its headers is closed after
-    `keepalive` seconds.
+    `keepalive` seconds. `farewell`: see FAREWELL.
     """
     runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=SHUTDOWN)
     await runner.setup()
@@ -231,7 +233,7 @@ async def serve(app: web.Application, host: str, port: int, keepalive: float = 1
     async def stop() -> None:
         listener.close()
         app[LEAVING].set()
-        await asyncio.sleep(FAREWELL)
+        await asyncio.sleep(farewell)
         await runner.cleanup()
 
     return Running(f"http://{f'[{name}]' if ':' in name else name}:{bound}", stop)
