@@ -52,6 +52,12 @@ async def test_before_the_first_start_the_embedded_redis_is_no_problem(office: O
     assert "redis" in found["ok"]
 
 
+async def test_a_secret_that_can_be_guessed_is_warned_of(office: Office) -> None:
+    office.env["CALLBRIDGE_SOURCES__OFFICE__PATH_TOKEN"] = "short"
+    code, found = await levels(office, "--offline")
+    assert (code, found["warning"]) == (0, {"secrets of office"})
+
+
 async def test_a_token_that_does_not_open_the_account_is_a_problem(office: Office, crm: CrmSim) -> None:
     office.env["CALLBRIDGE_ACCOUNTS__MAIN__TOKEN"] = "an-old-token"
     code, found = await levels(office)

@@ -22,6 +22,9 @@ from callbridge.store.connect import ping
 from callbridge.store.durability import stands
 from callbridge.wiring import Store, account_client, open_store, sources
 
+GUESSABLE: Final = 16
+"""Characters below which a secret can be found by trying; a PBX that makes its own may leave no choice, so only a warning."""
+
 _WORST: Final = (Level.PROBLEM, Level.WARNING, Level.OK)
 
 
@@ -70,6 +73,8 @@ def _configured(settings: Settings) -> Iterator[Check]:
             yield Check(f"source {name}", Level.PROBLEM, str(error))
         else:
             yield Check(f"source {name}", Level.OK, f"{source.provider}, account {source.account}")
+        if any(len(secret) < GUESSABLE for secret in (*source.secrets, source.path_token or "-" * GUESSABLE)):
+            yield Check(f"secrets of {name}", Level.WARNING, f"shorter than {GUESSABLE} characters: easy to guess")
 
 
 async def _reached(settings: Settings) -> list[Check]:
