@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from callbridge.call import Direction
+from callbridge.call import CallId, Direction
 from callbridge.delivery.settle import STOP_LOSS
 from callbridge.errors import AccountSlowed
 from callbridge.outcome import PauseReason
@@ -183,14 +184,48 @@ async def test_a_slot_that_marking_took_too_long_for_is_given_up(office: Office)
             return 0.0
 
         def holds(self, _slot: float) -> bool:
-            return False
+            return len(taken) > 2
 
         async def steady(self) -> None: ...
 
     office.work._drain._pace = Late()
     await office.work.drain()
-    assert len(taken) == 2
+    assert len(taken) == 3
     assert await office.states() == ["delivered"]
+    assert (await office.get(office.ids[0])).attempts == 1
+
+
+async def test_calls_that_were_taken_over_while_we_were_stopped_are_not_sent(office: Office) -> None:
+    [call_id] = await office.known_calls(1)
+
+    class Stopped:
+        free_in = 0.0
+
+        async def take(self) -> float:
+            return 0.0
+
+        def holds(self, _slot: float) -> bool:
+            return False
+
+        async def steady(self) -> None: ...
+
+    class Queue:
+        """The store as it is, but our lease ends just after the first mark."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(office.store.queue, name)
+
+        async def mark_sending(self, fence: int, ids: list[CallId], **more: Any) -> set[CallId]:
+            marked = await office.store.queue.mark_sending(fence, ids, **more)
+            await office.store.scripts.redis.zadd(f"{office.store.scripts.root}leases", {call_id: 1})
+            await office.store.queue.reclaim()
+            return marked
+
+    office.work._drain._pace = Stopped()
+    office.work._drain._queue = Queue()
+    await office.work.drain()
+    assert office.crm.requests == []
+    assert await office.states() == ["uncertain"]
 
 
 async def test_a_request_that_was_turned_away_for_speed_costs_no_attempt(office: Office) -> None:

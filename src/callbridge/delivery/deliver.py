@@ -58,6 +58,9 @@ LOOK_EVERY = 0.1
 STAY = 2.0
 """Seconds for which a drain waits out a slow-down: nothing could be sent meanwhile anyway."""
 
+MARKS = 3
+"""Times that a late batch is marked anew. Where the store is always that slow, the rate is out of reach anyway."""
+
 RECORD_PAUSE = 0.2
 
 
@@ -202,8 +205,14 @@ class Drain:
         """One request, settled. Returns the calls that are to be sent again in halves, still ours."""
         batch = self._new_batch()
         calls = await self._mark(claim, calls, batch)
-        if calls and not self._pace.holds(slot) and await self._slot(claim, calls) is None:
-            return []  # marking took too long, and there is no other slot now
+        for _ in range(MARKS):
+            if not calls or self._pace.holds(slot):
+                break
+            # Marking took too long, or this process was stopped: others may have the slots since, or the calls.
+            next_slot = await self._slot(claim, calls)
+            if next_slot is None:
+                return []
+            slot, calls = next_slot, await self._mark(claim, calls, batch)
         if not calls:
             return []
         loop = asyncio.get_running_loop()
