@@ -83,7 +83,7 @@ class WorkerRole:
 
     async def _beat_once(self) -> None:
         try:
-            await self._store.presence.beat(self.name)
+            await self._store.presence.beat(self.name, self._drains.running)
         except StoreUnavailable:
             self._store_away = True
             raise

@@ -166,7 +166,7 @@ def test_calls_that_wait_for_nobody_are_a_problem_until_a_worker_lives(office: O
     ended = office.run("status")
     assert ended.code == 1
     assert ended.out.startswith("Needs attention: 2 calls are waiting and no worker is running")
-    office.seed(lambda bench: RedisPresence(bench.scripts.redis, bench.scripts.root).beat("host-1"))
+    office.seed(lambda bench: RedisPresence(bench.scripts.redis, bench.scripts.root).beat("host-1", frozenset))
     assert office.run("status").code == 0
 
 
@@ -174,7 +174,7 @@ def test_the_status_tells_accounts_sources_workers_and_durability(office: Office
     async def work(bench: Bench) -> None:
         await bench.store(2)
         await bench.queue.pause("main", PauseReason.UNAUTHORISED, "HTTP 401", 60, 900)
-        await RedisPresence(bench.scripts.redis, bench.scripts.root).beat("host-1")
+        await RedisPresence(bench.scripts.redis, bench.scripts.root).beat("host-1", frozenset)
 
     office.seed(work)
     ended = office.run("status", "--json")

@@ -141,7 +141,7 @@ async def test_the_status_sees_workers_counts_and_durability(
 ) -> None:
     await bench.store(3)
     assert "3 calls are waiting and no worker is running" in (await inspector.status()).sentence
-    await presence.beat("host-1")
+    await presence.beat("host-1", frozenset)
     status = await inspector.status()
     assert status.ok
     told = status.as_json()

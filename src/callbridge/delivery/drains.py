@@ -38,6 +38,10 @@ class Drains:
         self._woken: set[str] = set()
         self._stopping = False
 
+    def running(self) -> frozenset[str]:
+        """The accounts that this worker drains now, or is about to."""
+        return frozenset(self._running)
+
     async def wake(self, account: str) -> None:
         """Starts the account's drain unless it runs here or in another living worker, or this worker is full."""
         if self._stopping:

@@ -6,7 +6,7 @@ a worker without a heartbeat is simply taken over.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
@@ -30,11 +30,19 @@ class RedisPresence:
         self._workers = f"{root}workers"
         self._drains = f"{root}drains"
 
-    async def beat(self, worker: str) -> None:
+    async def beat(self, worker: str, draining: Callable[[], Collection[str]]) -> None:
+        """The worker is alive and drains these accounts. An entry of its own for another account was left behind by an end
+        that Redis did not hear of; it would keep everybody off that account for as long as this worker lives.
+        """
+
         async def beat() -> None:
             now = await self._now()
             await self._redis.zadd(self._workers, {worker: now})
             await self._redis.zremrangebyscore(self._workers, "-inf", now - _FORGOTTEN_AFTER)
+            rows = await self._redis.hgetall(self._drains)
+            mine = {account.decode() for account, holder in rows.items() if holder == worker.encode()}
+            if left := mine - set(draining()):
+                await self._redis.hdel(self._drains, *left)
 
         await _reached("heartbeat", beat)
 
