@@ -200,14 +200,6 @@ def phone_tail(phone: str) -> str:
     return "".join(c for c in phone if c in "0123456789")[-10:]
 
 
-def masked(phone: str) -> str:
-    """For logs and lists: country code and last four digits stay, the middle goes (`+7916***4567`)."""
-    digits = [i for i, c in enumerate(phone) if c in "0123456789"]
-    if len(digits) < 8:
-        return "***" if phone else ""
-    return f"{phone[: digits[3] + 1]}***{phone[digits[-4] :]}"
-
-
 @lru_cache(maxsize=512)  # each identity of a call is another part of the same digest
 def _digest(key: CallKey) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "replace")).digest()

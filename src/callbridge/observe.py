@@ -40,6 +40,7 @@ EVENTS: Final = frozenset(
         "webhook.failed",
         # a batch and its calls
         "batch.posted",
+        "crm.answered",
         "batch.halved",
         "call.settled",
         "calls.reclaimed",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from callbridge import observe
 from callbridge.amocrm.client import AmoAccount
 from callbridge.call import CallStatus
 from callbridge.delivery.deliver import Drain
@@ -117,6 +118,9 @@ def account_client(name: str, settings: Settings, session: aiohttp.ClientSession
         request_timeout=settings.delivery.request_timeout,
         connect_timeout=settings.delivery.connect_timeout,
         now=time.time,
+        on_exchange=lambda status, request_id, seconds: observe.event(
+            "crm.answered", level="debug", account=name, status=status, request_id=request_id, seconds=round(seconds, 3)
+        ),
     )
 
 

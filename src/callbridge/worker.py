@@ -123,6 +123,8 @@ class WorkerRole:
             finally:
                 with contextlib.suppress(RedisError, OSError, TimeoutError, asyncio.CancelledError):
                     await worker.close()
+                with contextlib.suppress(RedisError, OSError, TimeoutError):
+                    await redis.aclose(close_connection_pool=True)  # arq does not where its own jobs were cancelled
             lasted = asyncio.get_running_loop().time() - began
             pause = FIRST_PAUSE if lasted > LONGEST_PAUSE else min(LONGEST_PAUSE, pause * 2)
             await asyncio.sleep(pause)
@@ -177,13 +179,13 @@ class WorkerRole:
                 uncertain=reclaimed.uncertain,
                 dead=reclaimed.dead,
             )
-        for account in (await self._store.queue.agenda()).tries:
+        agenda = await self._store.queue.agenda()
+        for account in agenda.tries:
             revived = await self._store.queue.revive(account)
             observe.event("calls.revived", account=account, calls=revived)
-        agenda = await self._store.queue.agenda()
         drained = await self._store.presence.drains()
         root = self._store.scripts.root
-        for account in agenda.due - drained.keys():
+        for account in (agenda.due | agenda.tries) - drained.keys():
             rung = await redis.enqueue_job(DRAIN, account, _job_id=job_id(root, DRAIN, account))
             if rung is None and account in self._work:
                 # A job of that name exists: rung a moment ago, or left behind by a worker that died in it. Do not wait.

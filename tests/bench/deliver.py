@@ -15,6 +15,7 @@ from bench.report import Figure
 from callbridge.store import keys
 from callbridge.store.connect import connected
 from callbridge.store.inbox import RedisInbox
+from callbridge.store.queue import RedisQueue
 from callbridge.store.scripts import Scripts
 from support.builders import a_finished_call
 
@@ -128,6 +129,37 @@ def cpu(directory: Path, calls: int = 20_000, per_second: int = 500) -> list[Fig
         Figure("  receiver", 1000 * busy[0] / calls, None, "", "ms"),
         Figure("  worker", 1000 * busy[1] / calls, None, "", "ms"),
         Figure(f"  both, at {per_second}/s", 1000 * sum(calm) / steady, None, "", "ms"),
+    ]
+
+
+def claim_depth(directory: Path) -> list[Figure]:
+    """What a claim of 50 costs when 10,000 calls wait, and when a million do."""
+
+    async def measure(url: str) -> tuple[float, float]:
+        async with connected(url) as redis:
+            queue = RedisQueue(Scripts(redis, keys.root("callbridge")), lease=60, look_in=30)
+
+            async def median() -> float:
+                waits = []
+                for _ in range(50):
+                    began = time.perf_counter()
+                    await queue.claim("a0", 50)
+                    waits.append(time.perf_counter() - began)
+                return statistics.median(waits)
+
+            few = await median()
+            behind = time.time() * 1000
+            for start in range(0, 990_000, 10_000):
+                ids = {f"behind-{n}": behind for n in range(start, start + 10_000)}
+                await redis.zadd(keys.due(keys.root("callbridge"), "a0"), ids)
+            return few, await median()
+
+    with rig(directory) as parts:
+        _fill(parts, 1, BACKLOG)
+        few, many = asyncio.run(measure(parts.redis.url))
+    return [
+        Figure("a claim at 1,000,000 waiting calls, of one at 10,000", many / few, 2, "below", "x"),
+        Figure("  at 10,000 (median)", 1000 * few, None, "", "ms"),
     ]
 
 

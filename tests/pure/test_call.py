@@ -14,7 +14,6 @@ from callbridge.call import (
     call_key,
     is_web_link,
     key_digest,
-    masked,
     plain_text,
     recording_keys,
     uniq_of,
@@ -90,16 +89,3 @@ def test_a_web_link_never_leaves_http(text: str) -> None:
         assert text.lower().startswith(("http://", "https://"))
         assert text.split("/")[2]
         assert not set(text) & set(" \t\r\n\"'<>\\")
-
-
-@pytest.mark.parametrize("phone", ["+79165550117", "8 (916) 555-01-17", "0049 30 901820"])
-def test_a_masked_phone_shows_its_ends_only(phone: str) -> None:
-    shown = masked(phone)
-    digits = "".join(filter(str.isdigit, phone))
-    assert sum(c.isdigit() for c in shown) <= 9 < len(digits)
-    assert digits not in "".join(filter(str.isdigit, shown))
-
-
-def test_a_short_number_is_masked_whole() -> None:
-    assert masked("1234567") == "***"
-    assert masked("") == ""

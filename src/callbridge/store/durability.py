@@ -33,7 +33,7 @@ class Standing:
 async def stands(redis: Redis, wanted: Durability) -> Standing:
     """Raises `StoreUnavailable` when Redis does not answer."""
     try:
-        info = await redis.info("everything")
+        info = await redis.info()
         try:
             config = {
                 k: v
