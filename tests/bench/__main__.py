@@ -1,6 +1,5 @@
 """Runs the benchmarks: all of them, or those named on the command line; a wrong name lists them.
 
-
 Exits 1 when a target was missed. Machines are noisy: read the ratios, and the medians.
 """
 
