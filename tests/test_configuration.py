@@ -241,7 +241,7 @@ def test_an_unknown_name_in_the_folder_of_secrets_is_refused(tmp_path: Path) -> 
 
 
 def test_every_problem_has_a_line_of_its_own_under_the_name_that_was_written(tmp_path: Path) -> None:
-    written(tmp_path, '[delivery]\nlease = "canary"\n[sources.branch]\nprovider = "mango"\naccount = "nobody"\n')
+    written(tmp_path, '[delivery]\nlease = "canary"\n[sources.branch]\nprovider = "mango"\ntimezone = "Nowhere"\n')
     lines = refused(
         {
             "CALLBRIDGE_RECEIVER__PORT": "canary",
@@ -253,8 +253,7 @@ def test_every_problem_has_a_line_of_its_own_under_the_name_that_was_written(tmp
     )
     assert {line.partition(": ")[0] for line in lines} == {
         "delivery.lease in callbridge.toml",
-        "sources.branch.key in callbridge.toml",
-        "sources.branch.secret in callbridge.toml",
+        "sources.branch.timezone in callbridge.toml",
         "CALLBRIDGE_RECEIVER__PORT",
         "CALLBRIDGE_ACCOUNTS__MAIN__URL",
         "CALLBRIDGE_NOPE",

@@ -75,8 +75,9 @@ class Call:
     """One finished call.
 
     `ref` is the PBX's own id of it. `phone` is the external party as the PBX wrote it ("" when hidden). `duration` is
-    talk time in seconds, `started_at` Unix seconds. `dated` says that the PBX itself told `started_at`; otherwise it
-    was estimated from the receipt and must not take part in the call's identity.
+    talk time in seconds, `started_at` Unix seconds. `dated` says that `started_at` takes part in the call's identity: not
+    where it was estimated from the receipt, and not where the PBX never gives an id twice and legs of one call may begin
+    on two days.
     """
 
     source: str
@@ -115,6 +116,15 @@ class Call:
     @property
     def uniq(self) -> str:
         return uniq_of(self.source, self.key)
+
+    @property
+    def rank(self) -> int:
+        """Which of several legs tells what became of the call: answered beats a message left, which beats missed; of two
+        answered ones the longer.
+        """
+        if self.status is CallStatus.ANSWERED:
+            return 2 + self.duration
+        return 1 if self.status is CallStatus.VOICEMAIL else 0
 
 
 def _check_texts(*texts: str, bounds: tuple[int, int] = (0, MAX_REF)) -> None:
@@ -236,7 +246,9 @@ class UndecodableWebhook:
 
 @dataclass(frozen=True, slots=True)
 class RecordingReady:
-    """The recording of the call `ref` can be heard at `link`; `at` (Unix seconds) is when the PBX said so."""
+    """The recording of the call `ref` can be heard at `link`; `at` (Unix seconds) is when the PBX said so. `note_late`: if
+    the call is in the CRM already, the link goes to the same card as a note.
+    """
 
     account: str
     source: str
@@ -244,6 +256,7 @@ class RecordingReady:
     link: str
     at: int
     webhook: Webhook
+    note_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +277,8 @@ class ReceiptKind(StrEnum):
     """The same call with the same content, again."""
     VARIANT = "variant"
     """The same call with other content: the first stands, the second is kept visible."""
+    FOLDED = "folded"
+    """A better leg of a call that was not sent yet: it takes the place of the first, which stays visible."""
     PATCHED = "patched"
     """A recording link joined its call."""
     KEPT = "kept"

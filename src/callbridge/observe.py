@@ -36,6 +36,7 @@ EVENTS: Final = frozenset(
         "worker.failed",
         # a webhook
         "webhook.accepted",
+        "webhook.greeted",
         "webhook.refused",
         "webhook.failed",
         # a batch and its calls

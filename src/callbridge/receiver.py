@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import ip_network
 
 from callbridge import observe
 from callbridge.errors import StoreUnavailable
@@ -74,6 +75,7 @@ async def receiver(settings: Settings, url: str) -> AsyncIterator[Running]:
             ready=lambda: promise.readiness,
             body_timeout=settings.receiver.body_timeout,
             max_body=settings.receiver.max_body,
+            trusted_proxies=tuple(map(ip_network, settings.receiver.trusted_proxies)),
         )
         running = await serve(
             app, settings.receiver.host, settings.receiver.port, keepalive=settings.receiver.keepalive

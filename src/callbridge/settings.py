@@ -13,18 +13,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from callbridge.values import Duration, Numbers, Secret, Segment, Texts, Token, is_loopback, refusal
+from callbridge.source_settings import SourceSettings
+from callbridge.values import Duration, Group, Networks, Secret, Token, is_loopback, refusal
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-
-
-class Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True)
 
 
 class Durability(StrEnum):
@@ -70,10 +66,27 @@ class ReceiverSettings(Group):
     max_body: int = Field(
         65_536, ge=1_024, le=262_144, description="Largest webhook body in bytes; a source may allow more."
     )
+    public_url: str | None = Field(
+        None,
+        description="The receiver's address as PBXs know it, https://hooks.example.com; Twilio signs it. Unset: the Host header.",
+    )
+    trusted_proxies: Networks = Field(
+        (), description="Networks of your proxies, whose X-Forwarded-For is believed; for allow_from of the sources."
+    )
     body_timeout: Duration = Field(5.0, gt=0, description="Longest time a sender may take for its body.")
     keepalive: Duration = Field(
         15.0, gt=0, description="How long an idle connection is kept; more than the idle time of a proxy in front."
     )
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("is an address like https://hooks.example.com")
+        return value.rstrip("/")
 
 
 class ConsoleSettings(Group):
@@ -153,58 +166,6 @@ class AccountSettings(Group):
             raise refusal(
                 ("token", "is missing: the long-lived token of the integration (OAuth is not part of this version)")
             )
-        return self
-
-
-class SourceSettings(Group):
-    provider: Literal["generic", "mango"] = Field(description="What kind of PBX this is: generic or mango.")
-    account: str | None = Field(
-        None, description="Account to which its calls go. May be left out where there is only one."
-    )
-    auth: Literal["signature", "bearer"] = Field(
-        "signature", description="generic only: Standard Webhooks signature, or a bearer token, made with the secret."
-    )
-    key: Secret | None = Field(None, description="mango: the API key (vpbx_api_key) of the PBX.")
-    secret: Secret | None = Field(None, description="The shared secret: whsec_..., the bearer token, or Mango's salt.")
-    previous_secret: Secret | None = Field(
-        None, description="The secret before, still accepted while it is being rotated."
-    )
-    path_token: Segment | None = Field(None, description="Secret path segment: POST /hooks/SOURCE/PATH_TOKEN.")
-    timezone: str = Field("UTC", description="IANA time zone of the PBX's wall clock.")
-    hold: Duration = Field(0.0, le=3600, description="How long a call waits for its recording before it is sent.")
-    extensions: Numbers = Field({}, description='Extension to amoCRM user id, as JSON: {"101": 504141}.')
-    own_numbers: Texts = Field(
-        (), description="The company's own numbers, separated by commas: a call with one of them is internal."
-    )
-    status_overrides: Numbers = Field(
-        {}, description='Disposition of the PBX to call status 1-7, as JSON: {"1122": 7}.'
-    )
-    max_body: int | None = Field(None, ge=1_024, le=262_144, description="Largest body of this source in bytes.")
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_a_zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError("is an IANA time zone such as Europe/Moscow")
-        return str(ZoneInfo(value))
-
-    @field_validator("status_overrides")
-    @classmethod
-    def _are_statuses(cls, value: dict[str, int]) -> dict[str, int]:
-        if not all(1 <= status <= 7 for status in value.values()):
-            raise ValueError("gives each disposition a status from 1 to 7")
-        return value
-
-    @model_validator(mode="after")
-    def _can_authenticate(self) -> SourceSettings:
-        if self.provider == "mango":
-            parts = (("key", self.key, "the API key"), ("secret", self.secret, "the salt"))
-            if missing := [
-                (name, f"is missing: a mango source needs {what}") for name, value, what in parts if not value
-            ]:
-                raise refusal(*missing)
-        elif not (self.secret or self.path_token):
-            raise refusal(("secret", "is missing: a generic source needs a secret or a path_token"))
         return self
 
 

@@ -11,9 +11,9 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 _UNITS: Final = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -83,6 +83,17 @@ def _is_a_segment(value: SecretStr) -> SecretStr:
     return value
 
 
+def _are_networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(str(ipaddress.ip_network(item, strict=False)) for item in value)
+    except ValueError:
+        raise ValueError("is a list of IP addresses or networks such as 203.0.113.0/24") from None
+
+
+class Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, str_strip_whitespace=True)
+
+
 Duration = Annotated[
     float,
     BeforeValidator(_is_duration),
@@ -98,8 +109,12 @@ Segment = Annotated[SecretStr, AfterValidator(_is_not_empty), AfterValidator(_is
 """A secret that stands in a path as it is."""
 Numbers = Annotated[dict[str, int], BeforeValidator(_parse_json)]
 """Text to number, as a table or as JSON."""
+Directions = Annotated[dict[str, Literal["inbound", "outbound", "internal"]], BeforeValidator(_parse_json)]
+"""Text to direction, as a table or as JSON."""
 Texts = Annotated[tuple[str, ...], BeforeValidator(_split_list)]
 """A list, JSON or text separated by commas."""
+Networks = Annotated[tuple[str, ...], BeforeValidator(_split_list), AfterValidator(_are_networks)]
+"""IP addresses and networks in CIDR notation, as text."""
 
 
 def refusal(*problems: tuple[str, str]) -> PydanticCustomError:

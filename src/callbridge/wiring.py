@@ -13,12 +13,13 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 import aiohttp
 
 from callbridge import observe
 from callbridge.amocrm.client import AmoAccount
-from callbridge.call import CallStatus
+from callbridge.call import CallStatus, Direction
 from callbridge.delivery.deliver import Drain
 from callbridge.delivery.learnt import Terms
 from callbridge.delivery.reconcile import reconcile
@@ -26,7 +27,8 @@ from callbridge.delivery.settle import Policy
 from callbridge.errors import Misconfigured
 from callbridge.intake.providers.base import Source
 from callbridge.outcome import PauseReason
-from callbridge.settings import AccountSettings, NoMatchPolicy, Settings, SourceSettings
+from callbridge.settings import AccountSettings, NoMatchPolicy, Settings
+from callbridge.source_settings import LateRecording, SourceSettings
 from callbridge.store import keys
 from callbridge.store.connect import connected
 from callbridge.store.pace import RedisPace
@@ -97,6 +99,13 @@ def _source(name: str, source: SourceSettings, settings: Settings) -> Source:
         own_numbers=source.own_numbers,
         status_overrides={raw: CallStatus.numbered(number) for raw, number in source.status_overrides.items()},
         max_body=source.max_body or settings.receiver.max_body,
+        public_url=settings.receiver.public_url,
+        allow_from=tuple(map(ip_network, source.allow_from)),
+        link_hosts=source.link_hosts,
+        link_template=source.link_template,
+        note_late_recording=source.late_recording is LateRecording.NOTE,
+        internal_digits=source.internal_digits,
+        directions={beginning: Direction(word) for beginning, word in source.directions.items()},
     )
 
 

@@ -104,8 +104,8 @@ async def test_an_unknown_source_costs_the_same_steps_as_a_known_one(monkeypatch
     acceptor = Acceptor({source: SOURCES[source]}, inbox, lambda: NOW)
     seen = []
     provider = SOURCES[source].provider
-    spy = SimpleNamespace(methods={"POST"}, verify=lambda *asked: seen.append(asked))
-    monkeypatch.setattr(accept, "PROVIDERS", {provider: spy})
+    spy = SimpleNamespace(methods={"POST"}, greet=lambda *_: None, verify=lambda *asked: seen.append(asked))
+    monkeypatch.setattr(accept, "provider_named", {provider: spy}.get)
     with pytest.raises(Unauthenticated):
         await acceptor.accept("nobody", a_request(BODY, path=("x",)))
     ((request, asked, _),) = seen

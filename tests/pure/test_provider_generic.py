@@ -12,7 +12,7 @@ from callbridge.call import CallStatus, Direction
 from callbridge.errors import Misconfigured, Unauthenticated, Undecodable
 from callbridge.intake.providers.base import Broken, Finished, Ignored, Recording
 from callbridge.intake.providers.generic import GENERIC
-from support.webhooks import NOW, a_request, a_source, as_told, fixtures, signed
+from support.webhooks import NOW, a_request, a_source, signed
 
 QUICK = settings(max_examples=200, deadline=None)
 LEAST = {"id": "g-1", "direction": "inbound", "phone": "+7 916 555-01-17", "duration": 73}
@@ -33,27 +33,6 @@ def the_problem(told):
     (event,) = read(told)
     assert isinstance(event, Broken), event
     return event.problem
-
-
-@pytest.mark.parametrize("case", fixtures("generic"), ids=lambda case: case.name)
-def test_fixture(case):
-    expected = case.expected
-    if reason := expected.get("refused"):
-        with pytest.raises(Unauthenticated, match=reason):
-            GENERIC.verify(case.request, case.source, NOW)
-        return
-    GENERIC.verify(case.request, case.source, NOW)
-    assert [as_told(event) for event in GENERIC.parse(case.request, case.source, NOW)] == expected["events"]
-
-
-def test_the_repeated_fixture_is_the_same_call_in_other_bytes():
-    by_name = {case.name: case for case in fixtures("generic")}
-    again = by_name["inbound_repeated"]
-    first = by_name[again.expected["repeats"]]
-    assert first.request.body != again.request.body
-    (one,), (two,) = (GENERIC.parse(case.request, case.source, NOW) for case in (first, again))
-    assert one.call == two.call
-    assert one.call.key == two.call.key
 
 
 def test_the_least_webhook_gets_the_documented_defaults():

@@ -14,7 +14,7 @@ from callbridge.call import CallStatus, Direction, is_web_link
 from callbridge.errors import Misconfigured, Unauthenticated, Undecodable
 from callbridge.intake.providers.base import Finished, Ignored, Recording
 from callbridge.intake.providers.mango import MANGO
-from support.webhooks import MANGO_KEY, MANGO_SALT, NOW, a_mango_source, a_request, as_told, fixtures, mango_form
+from support.webhooks import MANGO_KEY, MANGO_SALT, NOW, a_mango_source, a_request, mango_form
 
 QUICK = settings(max_examples=200, deadline=None)
 MISSED = {
@@ -41,31 +41,6 @@ def the_call(**changes):
 def refused(body, **source):
     with pytest.raises(Unauthenticated):
         MANGO.verify(a_request(body, path=SUMMARY), a_mango_source(**source), NOW)
-
-
-@pytest.mark.parametrize("case", fixtures("mango"), ids=lambda case: case.name)
-def test_fixture(case):
-    expected = case.expected
-    if reason := expected.get("refused"):
-        with pytest.raises(Unauthenticated, match=reason):
-            MANGO.verify(case.request, case.source, NOW)
-        return
-    MANGO.verify(case.request, case.source, NOW)
-    if cause := expected.get("undecodable"):
-        with pytest.raises(Undecodable) as error:
-            MANGO.parse(case.request, case.source, NOW)
-        assert error.value.reason == cause
-        return
-    assert [as_told(event) for event in MANGO.parse(case.request, case.source, NOW)] == expected["events"]
-
-
-def test_the_repeated_fixture_is_the_same_call_in_other_bytes():
-    by_name = {case.name: case for case in fixtures("mango")}
-    again = by_name["inbound_repeated"]
-    first = by_name[again.expected["repeats"]]
-    assert first.request.body != again.request.body
-    (one,), (two,) = (MANGO.parse(case.request, case.source, NOW) for case in (first, again))
-    assert one.call == two.call
 
 
 # --- the signature ---------------------------------------------------------------------------------------------------

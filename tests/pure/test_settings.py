@@ -15,9 +15,9 @@ from callbridge.settings import (
     NoMatchPolicy,
     RedisSettings,
     Settings,
-    SourceSettings,
     every_setting,
 )
+from callbridge.source_settings import SourceSettings
 from callbridge.values import format_duration, is_loopback, parse_duration
 
 
@@ -157,20 +157,6 @@ def test_an_account_without_a_token_is_refused_by_the_name_of_the_setting() -> N
     (error,) = refused.value.errors()
     assert error["loc"] == ("accounts", "main")
     assert error["ctx"]["problems"][0][0] == "token"
-
-
-@pytest.mark.parametrize(
-    ("source", "missing"),
-    [
-        ({"provider": "mango"}, ["key", "secret"]),
-        ({"provider": "mango", "secret": "salt"}, ["key"]),
-        ({"provider": "generic"}, ["secret"]),
-    ],
-)
-def test_a_source_that_nobody_could_authenticate_to_is_refused(source: dict[str, Any], missing: list[str]) -> None:
-    with pytest.raises(ValidationError) as refused:
-        SourceSettings(**source)
-    assert [name for name, _ in refused.value.errors()[0]["ctx"]["problems"]] == missing
 
 
 def test_a_path_token_alone_is_enough_for_a_generic_source() -> None:

@@ -12,10 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
-from callbridge.call import Arrival, CallId, CallStatus, IgnoredEvent, Receipt, ReceiptKind
-from callbridge.intake.providers.base import Broken, Event, Finished, Ignored, Recording, Source, WebhookRequest
+from multidict import MultiDict
+
+from callbridge.call import Arrival, CallId, CallStatus, Direction, IgnoredEvent, Receipt, ReceiptKind
+from callbridge.errors import Unauthenticated, Undecodable
+from callbridge.intake.providers import PROVIDERS, provider_named
+from callbridge.intake.providers.base import (
+    Broken,
+    Challenge,
+    Event,
+    Finished,
+    Ignored,
+    Recording,
+    Source,
+    WebhookRequest,
+)
 
 NOW = 1_790_000_100.0
 SECRET = "whsec_" + base64.b64encode(b"a secret of the test suite").decode()
@@ -48,9 +61,20 @@ def a_mango_source(**changes: Any) -> Source:
 
 
 def a_request(
-    body: bytes, headers: dict[str, str] | None = None, *, method: str = "POST", path: tuple[str, ...] = ()
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    *,
+    method: str = "POST",
+    path: tuple[str, ...] = (),
+    query: str = "",
+    origin: str = "https://hooks.example.com",
+    peer: str = "203.0.113.7",
 ) -> WebhookRequest:
-    return WebhookRequest(method, path, {}, headers or {}, body)
+    """`query` as it stands in the URL, without its question mark."""
+    target = "/".join(("/hooks/office", *path)) + (f"?{query}" if query else "")
+    pairs = parse_qsl(query, keep_blank_values=True)
+    lowered = {name.lower(): value for name, value in (headers or {}).items()}
+    return WebhookRequest(method, path, MultiDict(pairs), lowered, body, target, origin, peer)
 
 
 def signed(body: bytes, secret: str = SECRET, *, at: float = NOW, name: str = "msg_2Wq") -> dict[str, str]:
@@ -97,7 +121,9 @@ class MemoryInbox:
 
 @dataclass(frozen=True)
 class Fixture:
-    """One recorded request: `.headers.json` (method, path, headers, how the source is set up), `.body`, `.expected.json`."""
+    """One recorded request: `.headers.json` (method, path, headers; where needed query, origin, now and how the source is set
+    up), `.body`, `.expected.json` (events; or refused, undecodable, greeted; and repeats).
+    """
 
     provider: str
     name: str
@@ -108,16 +134,32 @@ class Fixture:
 
     @property
     def source(self) -> Source:
-        make = a_mango_source if self.provider == "mango" else a_source
-        changes = self._told.get("source", {})
-        overrides = {code: CallStatus(word) for code, word in changes.pop("status_overrides", {}).items()}
-        return make(status_overrides=overrides, **{name: _frozen(value) for name, value in changes.items()})
+        changes = {name: _frozen(value) for name, value in self._told.get("source", {}).items()}
+        if self.provider == "mango":
+            changes = {"key": MANGO_KEY, "secrets": (MANGO_SALT,)} | changes
+        changes["status_overrides"] = {
+            code: CallStatus(word) for code, word in changes.get("status_overrides", {}).items()
+        }
+        changes["directions"] = {start: Direction(word) for start, word in changes.get("directions", {}).items()}
+        provider = self.provider if self.provider in PROVIDERS else f"preset:{self.provider}"
+        return a_source(**({"provider": provider} | changes))
 
     @property
     def request(self) -> WebhookRequest:
         body = (FIXTURES / self.provider / f"{self.name}.body").read_bytes()
         told = self._told
-        return a_request(body, told["headers"], method=told["method"], path=tuple(told["path"]))
+        return a_request(
+            body,
+            told["headers"],
+            method=told["method"],
+            path=tuple(told["path"]),
+            query=told.get("query", ""),
+            origin=told.get("origin", "https://hooks.example.com"),
+        )
+
+    @property
+    def now(self) -> float:
+        return self._told.get("now", NOW)
 
     @property
     def expected(self) -> dict[str, Any]:
@@ -127,18 +169,37 @@ class Fixture:
 def as_told(event: Event) -> dict[str, Any]:
     """An event as `.expected.json` tells it."""
     match event:
-        case Finished(call):
-            return {"finished": {k: v for k, v in dataclasses.asdict(call).items() if v is not None}}
-        case Recording(ref, link, at):
-            return {"recording": {"ref": ref, "link": link, "at": at}}
+        case Finished(call, recording=recording):
+            told = {k: v for k, v in dataclasses.asdict(call).items() if v is not None}
+            return {"finished": told} if recording is None else {"finished": told, "recording": recording}
+        case Recording(ref, link, at, recording=recording):
+            named = {"link": link} if recording is None else {"name": recording}
+            return {"recording": {"ref": ref, **named, "at": at}}
         case Ignored(name):
             return {"ignored": name}
+        case Challenge(name, reply):
+            return {"challenge": name, "reply": reply.body.decode()}
         case Broken(problem):
             return {"broken": problem}
 
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def outcome_of(case: Fixture) -> dict[str, Any]:
+    """What the provider makes of a fixture, in the words of its `.expected.json`."""
+    provider, source, request = provider_named(case.source.provider), case.source, case.request
+    if greeting := provider.greet(request, source):
+        return {"greeted": greeting.body.decode()}
+    try:
+        provider.verify(request, source, case.now)
+    except Unauthenticated as error:
+        return {"refused": error.reason}
+    try:
+        return {"events": [as_told(event) for event in provider.parse(request, source, case.now)]}
+    except Undecodable as error:
+        return {"undecodable": error.reason}
 
 
 def fixtures(provider: str) -> list[Fixture]:

@@ -20,10 +20,10 @@ from rich.progress import Progress
 from callbridge.commands.frame import Found, WrongUsage, run, settings_of
 from callbridge.commands.output import console, notes, plain
 from callbridge.commands.posting import all_accepted, post_all, told
-from callbridge.settings import SourceSettings
 from callbridge.sim.entities import seeded_number
 from callbridge.sim.pbx import Auth, Credentials, MangoEvent, SignedWebhook, sign
 from callbridge.sim.traffic import traffic
+from callbridge.source_settings import SourceSettings
 
 HOOKS = "/hooks/"
 

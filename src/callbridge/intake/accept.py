@@ -17,6 +17,7 @@ from typing import Final, Protocol, assert_never
 from callbridge import observe
 from callbridge.call import (
     Arrival,
+    Call,
     Direction,
     FinishedCall,
     IgnoredEvent,
@@ -27,9 +28,11 @@ from callbridge.call import (
     phone_tail,
 )
 from callbridge.errors import MethodRefused, Unauthenticated, Undecodable
-from callbridge.intake.providers import PROVIDERS, check_source
+from callbridge.intake.links import link_of
+from callbridge.intake.providers import check_source, provider_named
 from callbridge.intake.providers.base import (
     Broken,
+    Challenge,
     Event,
     Finished,
     Ignored,
@@ -39,7 +42,10 @@ from callbridge.intake.providers.base import (
     Source,
     WebhookRequest,
 )
+from callbridge.intake.proxies import is_inside
 from callbridge.intake.verify import any_same, wire_bytes
+
+HANDSHAKE: Final = "handshake"
 
 MAX_LOGGED: Final = 20
 """Ids of calls named in one log event; an array brings up to a hundred."""
@@ -86,7 +92,11 @@ class Acceptor:
         Raises `Unauthenticated`, `MethodRefused` and `StoreUnavailable`.
         """
         now = self._now()
-        source, provider, request = self._authenticated(source_name, request, now)
+        source, provider, request, greeting = self._authenticated(source_name, request, now)
+        if greeting:
+            await self._inbox.put([IgnoredEvent(source.name, HANDSHAKE)])
+            observe.event("webhook.greeted", source=source.name)
+            return Accepted(greeting, ())
         if request.method not in provider.methods:
             raise MethodRefused("method", tuple(sorted(provider.methods)))
         try:
@@ -96,10 +106,15 @@ class Acceptor:
         arrivals = [_arrival(event, source) for event in events]
         receipts = await self._inbox.put(arrivals)
         _log(source, events, receipts)
-        return Accepted(provider.reply, receipts)
+        challenge = next((event.reply for event in events if isinstance(event, Challenge)), None)
+        return Accepted(challenge or provider.reply, receipts)
 
-    def _authenticated(self, name: str, request: WebhookRequest, now: float) -> tuple[Source, Provider, WebhookRequest]:
-        """Path token and the provider's credential: both are always looked at, and both must hold."""
+    def _authenticated(
+        self, name: str, request: WebhookRequest, now: float
+    ) -> tuple[Source, Provider, WebhookRequest, Reply | None]:
+        """Network, path token and the provider's credential: all are always looked at, and all must hold. A handshake, whose
+        reply comes with it, has no credential beyond the first two.
+        """
         known = self._sources.get(name)
         source = known or self._decoys[zlib.crc32(wire_bytes(name)) % len(self._decoys)]
         problem = None if known else "unknown_source"
@@ -107,17 +122,21 @@ class Acceptor:
             token, path = (request.path[0], request.path[1:]) if request.path else ("", ())
             if not any_same(wire_bytes(token), (source.path_token,)):
                 problem = problem or "bad_path_token"
-            request = WebhookRequest(request.method, path, request.query, request.headers, request.body)
-        provider = PROVIDERS[source.provider]
+            request = replace(request, path=path)
+        if source.allow_from and not is_inside(request.peer, source.allow_from):
+            problem = problem or "network_not_allowed"
+        provider = provider_named(source.provider)
+        greeting = provider.greet(request, source)
         try:
-            provider.verify(request, source, now)
+            if greeting is None:
+                provider.verify(request, source, now)
         except Unauthenticated as refused:
             problem = problem or refused.reason
         if problem or not known:
             # The name of an unknown source is a stranger's text and stays out of the log.
             observe.event("webhook.refused", level="warning", source=name if known else "unknown", reason=problem)
             raise Unauthenticated(problem or "unknown_source")
-        return source, provider, request
+        return source, provider, request, greeting
 
 
 _ANY_SOURCE: Final = Source(
@@ -148,18 +167,31 @@ def _decoy(source: Source) -> Source:
 
 def _arrival(event: Event, source: Source) -> Arrival:
     match event:
-        case Finished(call, name, body):
+        case Finished(call, name, body, recording):
             if source.own_numbers and phone_tail(call.phone) in map(phone_tail, source.own_numbers):
                 call = replace(call, direction=Direction.INTERNAL)  # our own number is nobody's contact
-            return FinishedCall(source.account, call, Webhook(name, body), source.hold)
-        case Recording(ref, link, at, name, body):
-            return RecordingReady(source.account, source.name, ref, link, at, Webhook(name, body))
+            return FinishedCall(source.account, _linked(call, recording, source), Webhook(name, body), source.hold)
+        case Recording(ref, told, at, name, body, recording):
+            link = link_of(source, told, ref=ref, recording=recording, at=at)
+            if link is None:
+                return IgnoredEvent(source.name, name)
+            return RecordingReady(
+                source.account, source.name, ref, link, at, Webhook(name, body), source.note_late_recording
+            )
         case Broken(problem, name, body):
             return UndecodableWebhook(source.account, source.name, source.provider, Webhook(name, body), problem)
-        case Ignored(name):
+        case Ignored(name) | Challenge(name):
             return IgnoredEvent(source.name, name)
         case _:
             assert_never(event)
+
+
+def _linked(call: Call, recording: str | None, source: Source) -> Call:
+    """The call with its link, as far as links are allowed; a template is for calls that can have a recording at all."""
+    if call.link is None and (source.link_template is None or not call.rank):
+        return call
+    link = link_of(source, call.link, ref=call.ref, recording=recording, at=call.started_at)
+    return call if link == call.link else replace(call, link=link)
 
 
 def _log(source: Source, events: Sequence[Event], receipts: Sequence[Receipt]) -> None:

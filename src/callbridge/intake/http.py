@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final, NoReturn
@@ -22,6 +22,7 @@ from callbridge import observe
 from callbridge.errors import BadWebhook, BodyRefused, MethodRefused, StoreUnavailable
 from callbridge.intake.accept import Acceptor
 from callbridge.intake.providers.base import WebhookRequest
+from callbridge.intake.proxies import Network, sender_of
 
 LINGERING: Final = 2.0
 """Seconds for which a refused sender may go on sending before the connection is closed."""
@@ -110,8 +111,16 @@ class _Connection(web.RequestHandler):
 class _Receiver:
     """The handlers, and what they need."""
 
-    def __init__(self, acceptor: Acceptor, ready: Callable[[], Readiness], body_timeout: float, max_body: int) -> None:
+    def __init__(
+        self,
+        acceptor: Acceptor,
+        ready: Callable[[], Readiness],
+        body_timeout: float,
+        max_body: int,
+        peer: Callable[[web.Request], str],
+    ) -> None:
         self._acceptor = acceptor
+        self._peer = peer
         self._ready = ready
         self._body_timeout = body_timeout
         self._max_body = max_body
@@ -133,6 +142,9 @@ class _Receiver:
                     request.query if request.rel_url.raw_query_string else {},
                     request.headers,
                     body,
+                    request.raw_path,
+                    f"{request.scheme}://{request.host}",
+                    self._peer(request),
                 ),
             )
         except BodyRefused as refused:
@@ -150,7 +162,10 @@ class _Receiver:
                 "webhook.failed", level="error", source=source if limit is not None else "unknown", error=error
             )
             return _problem(500)
-        answer = _Answer(body=accepted.reply.body, headers={hdrs.CONTENT_TYPE: accepted.reply.content_type})
+        reply = accepted.reply
+        answer = _Answer(
+            status=reply.status, body=reply.body, headers={hdrs.CONTENT_TYPE: reply.content_type, **reply.headers}
+        )
         if self.leaving.is_set():
             answer.force_close()
         return answer
@@ -190,13 +205,18 @@ class _Receiver:
 
 
 def build_app(
-    acceptor: Acceptor, *, ready: Callable[[], Readiness], body_timeout: float = 5.0, max_body: int = 65_536
+    acceptor: Acceptor,
+    *,
+    ready: Callable[[], Readiness],
+    body_timeout: float = 5.0,
+    max_body: int = 65_536,
+    trusted_proxies: Sequence[Network] = (),
 ) -> web.Application:
     """`max_body` is for sources that do not exist; each real one brings its own limit."""
-    receiver = _Receiver(acceptor, ready, body_timeout, max_body)
+    receiver = _Receiver(acceptor, ready, body_timeout, max_body, lambda request: sender_of(request, trusted_proxies))
     app = web.Application()
     app[LEAVING] = receiver.leaving
-    for method in (hdrs.METH_POST, hdrs.METH_GET):
+    for method in (hdrs.METH_POST, hdrs.METH_GET, hdrs.METH_OPTIONS):
         app.router.add_route(method, "/hooks/{source}{below:(?:/.*)?}", receiver.webhook)
     app.router.add_route(hdrs.METH_GET, "/livez", receiver.alive)
     app.router.add_route(hdrs.METH_GET, "/readyz", receiver.readiness)

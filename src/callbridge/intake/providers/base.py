@@ -9,16 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, Protocol
 
-from callbridge.call import Call, CallStatus, plain_text
+from callbridge.call import Call, CallStatus, Direction, plain_text
 
 MAX_EVENT = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One configured PBX. `secrets` are the current one and, while it is being rotated, the one before."""
+    """One configured PBX. `secrets` are the current one and, while it is being rotated, the one before.
+
+    `directions` maps the beginning of what the PBX calls a route (an Asterisk context, say) to a direction, for PBXs that
+    do not tell one. A number of at most `internal_digits` digits is an extension. `public_url` is the receiver's address as
+    the world knows it, without a slash at its end. `allow_from` are networks; empty: any.
+    """
 
     name: str
     account: str
@@ -32,6 +38,13 @@ class Source:
     own_numbers: tuple[str, ...]
     status_overrides: Mapping[str, CallStatus]
     max_body: int
+    public_url: str | None = None
+    allow_from: tuple[IPv4Network | IPv6Network, ...] = ()
+    link_hosts: tuple[str, ...] = ()
+    link_template: str | None = None
+    note_late_recording: bool = False
+    internal_digits: int = 6
+    directions: Mapping[str, Direction] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +52,8 @@ class WebhookRequest:
     """One request as a provider sees it.
 
     `path` are the segments below `/hooks/{source}`; intake takes the path token off before a provider gets it. `headers`
-    are looked up by lower-case names.
+    are looked up by lower-case names. `target` is the path and query exactly as they came, and `origin` the scheme and host
+    that the sender addressed: together the URL that some PBXs sign. `peer` is the sender's IP address, "" where unknown.
     """
 
     method: str
@@ -47,26 +61,49 @@ class WebhookRequest:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    target: str = ""
+    origin: str = ""
+    peer: str = ""
+
+    def public_url(self, source: Source) -> str:
+        """The URL that the sender was given. The configured address counts; only without one is the Host header believed,
+        which lets nobody in: a signature over the URL still needs the secret.
+        """
+        return (source.public_url or self.origin) + self.target
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The 2xx that the PBX expects."""
+
+    content_type: str
+    body: bytes
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A finished call. `body` is the part of the request that told of it."""
+    """A finished call. `body` is the part of the request that told of it. `recording` is the file name or id of a recording
+    without an address of its own.
+    """
 
     call: Call
     event: str
     body: bytes
+    recording: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The recording of the call `ref` is at `link`; `at` is Unix seconds."""
+    """The recording of the call `ref` is at `link`, or has the file name or id `recording`; `at` is Unix seconds."""
 
     ref: str
-    link: str
+    link: str | None
     at: int
     event: str
     body: bytes
+    recording: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +111,14 @@ class Ignored:
     """An event that tells of no finished call."""
 
     event: str
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A test of ours by the PBX, authenticated like any webhook, that wants an answer of its own."""
+
+    event: str
+    reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +130,7 @@ class Broken:
     body: bytes
 
 
-Event = Finished | Recording | Ignored | Broken
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The 200 that the PBX expects."""
-
-    content_type: str
-    body: bytes
+Event = Finished | Recording | Ignored | Challenge | Broken
 
 
 class Provider(Protocol):
@@ -103,11 +140,26 @@ class Provider(Protocol):
     def name(self) -> str: ...
 
     @property
+    def title(self) -> str:
+        """What its users call it."""
+
+    @property
+    def setup(self) -> str:
+        """One line for the table of providers: what to enter where in the PBX's own settings."""
+
+    @property
+    def guide(self) -> str:
+        """The long text for `callbridge providers show`: the module's docstring."""
+
+    @property
     def methods(self) -> frozenset[str]:
         """The HTTP methods by which it sends."""
 
     @property
     def reply(self) -> Reply: ...
+
+    def greet(self, request: WebhookRequest, source: Source) -> Reply | None:
+        """The answer to a handshake that the PBX does not authenticate (its path token was checked); None for a webhook."""
 
     def check(self, source: Source) -> None:
         """Raises `Misconfigured` for a source that could never be verified."""

@@ -33,6 +33,7 @@ from callbridge.call import MAX_PHONE, MAX_TEXT, Call, CallStatus, Direction
 from callbridge.errors import Misconfigured, Unauthenticated, Undecodable
 from callbridge.intake import verify
 from callbridge.intake.decode import Json, decode_json, split_array
+from callbridge.intake.providers import token
 from callbridge.intake.providers.base import (
     Broken,
     Event,
@@ -64,12 +65,17 @@ _STATUSES: Final = {word: status for status in CallStatus for word in (status.va
 
 class Generic:
     name = "generic"
+    title = "Any PBX that can run a script"
+    setup = "POST the canonical JSON to /hooks/NAME, signed as in Standard Webhooks, with a bearer token, or to a secret path"
+    guide = __doc__ or ""
     methods = frozenset({"POST"})
     reply = Reply("application/json", b'{"accepted":true}')
 
+    def greet(self, request: WebhookRequest, source: Source) -> Reply | None:  # noqa: ARG002 - it has no handshake
+        return None
+
     def check(self, source: Source) -> None:
-        if not (source.secrets or source.path_token):
-            raise Misconfigured(f"sources.{source.name}.secret or .path_token is missing")
+        token.check(source)
         if source.auth == "signature":
             for secret in source.secrets:
                 try:

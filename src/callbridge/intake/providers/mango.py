@@ -72,8 +72,17 @@ _WORDS: Final = {
 
 class Mango:
     name = "mango"
+    title = "Mango Office"
+    setup = (
+        "API connector: https://YOUR.HOST/hooks/NAME as the address of your system; "
+        "KEY is the unique code of your PBX, SECRET the salt"
+    )
+    guide = __doc__ or ""
     methods = frozenset({"POST"})
     reply = Reply("text/plain", b"ok")
+
+    def greet(self, request: WebhookRequest, source: Source) -> Reply | None:  # noqa: ARG002 - it has no handshake
+        return None
 
     def check(self, source: Source) -> None:
         if not source.key:

@@ -1,0 +1,1 @@
+"""Simulated PBXs, one module each."""
