@@ -259,7 +259,7 @@ def test_every_problem_has_a_line_of_its_own_under_the_name_that_was_written(tmp
         "CALLBRIDGE_NOPE",
         "callbridge_worker__max_accounts",
     }
-    assert len(lines) == 7
+    assert len(lines) == 6
 
 
 def test_what_is_missing_is_named_where_its_neighbours_stand(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class ReceiverSettings(Group):
     )
     public_url: str | None = Field(
         None,
-        description="The receiver's address as PBXs know it, https://hooks.example.com; Twilio signs it. Unset: the Host header.",
+        description="The receiver's address as PBXs know it, https://hooks.example.com; Twilio signs it. Unset: Host header.",
     )
     trusted_proxies: Networks = Field(
         (), description="Networks of your proxies, whose X-Forwarded-For is believed; for allow_from of the sources."

@@ -66,11 +66,11 @@ async def test_an_unknown_source_gets_the_same_answer_as_a_bad_signature(bridge)
     assert not bridge.inbox.entered.is_set()
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "HEAD"])
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "HEAD"])
 async def test_another_method_is_405_and_told_what_is_allowed(bridge, method):
     async with bridge.session.request(method, bridge.url + "/hooks/office") as response:
         assert response.status == 405
-        assert response.headers["Allow"] == "GET,POST"
+        assert response.headers["Allow"] == "GET,OPTIONS,POST"
 
 
 async def test_a_get_with_a_good_credential_is_405(bridge):
