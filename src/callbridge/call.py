@@ -284,6 +284,8 @@ class ReceiptKind(StrEnum):
     KEPT = "kept"
     """A recording came before its call and waits for it."""
     COUNTED = "counted"
+    SPOOLED = "spooled"
+    """On this host's disk, because Redis could not take it; it goes there when Redis is back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ EVENTS: Final = frozenset(
         "webhook.accepted",
         "webhook.greeted",
         "webhook.refused",
+        "webhook.spooled",
+        "spool.drained",
+        "spool.damaged",
         "webhook.failed",
         # a batch and its calls
         "batch.posted",

@@ -78,6 +78,12 @@ class ReceiverSettings(Group):
         15.0, gt=0, description="How long an idle connection is kept; more than the idle time of a proxy in front."
     )
 
+    spool_size: int = Field(
+        1_073_741_824,
+        ge=0,
+        description="Most bytes of webhooks kept on this host's disk while Redis is away; 0: none, senders hear 503.",
+    )
+
     @field_validator("public_url")
     @classmethod
     def _is_an_address(cls, value: str | None) -> str | None:
