@@ -119,12 +119,13 @@ class Call:
 
     @property
     def rank(self) -> int:
-        """Which of several legs tells what became of the call: answered beats a message left, which beats missed; of two
-        answered ones the longer.
+        """Which of several legs tells what became of the call: one with somebody outside beats one between employees,
+        answered beats a message left, that beats missed, longer beats shorter. Above zero: somebody outside spoke.
         """
-        if self.status is CallStatus.ANSWERED:
-            return 2 + self.duration
-        return 1 if self.status is CallStatus.VOICEMAIL else 0
+        spoken = {CallStatus.ANSWERED: 2 + self.duration, CallStatus.VOICEMAIL: 1}
+        rank = spoken.get(self.status, 0)
+        inside = self.direction is Direction.INTERNAL or not self.phone
+        return rank - 2 * MAX_DURATION if inside else rank
 
 
 def _check_texts(*texts: str, bounds: tuple[int, int] = (0, MAX_REF)) -> None:
@@ -225,7 +226,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class FinishedCall:
-    """A call to store and deliver; `hold` is how many seconds to wait for its recording first."""
+    """A call to store and deliver; `hold` is how many seconds to wait for its recording and other legs first."""
 
     account: str
     call: Call

@@ -27,8 +27,9 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Calls of one account, oldest first. Every later move names `fence`. `failures` counts the account's slow-downs in a
-    row, whichever worker met them. A `probe` is one call of an account that is paused for that reason.
+    """Calls of one account. Every later move names `fence`. `failures` counts the account's slow-downs in a row, whichever
+    worker met them. A `probe` is one call of an account that is paused for that reason, a `trial` a few of one whose breaker
+    is open. Of a `troubled` account good news is news.
     """
 
     account: str
@@ -37,6 +38,8 @@ class Claim:
     calls: tuple[Claimed, ...]
     failures: int = 0
     probe: PauseReason | None = None
+    trial: bool = False
+    troubled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,9 @@ class Reclaimed:
 
 @dataclass(frozen=True, slots=True)
 class Agenda:
-    """Accounts that have calls to send, uncertain calls to look for, parked calls to try again."""
+    """Accounts that have calls to send, uncertain calls to look for, parked calls to try again, notes to add to cards."""
 
     due: frozenset[str]
     looks: frozenset[str]
     tries: frozenset[str]
+    notes: frozenset[str]

@@ -17,7 +17,21 @@ from typing import Annotated
 import typer
 
 from callbridge import __version__
-from callbridge.commands import calls, checking, configuring, dead, demo, frame, roles, sending, simulating
+from callbridge.commands import (
+    accounts,
+    calls,
+    checking,
+    configuring,
+    dead,
+    demo,
+    frame,
+    providers,
+    roles,
+    sending,
+    simulating,
+    trying,
+    users,
+)
 from callbridge.errors import CallbridgeError
 
 app = typer.Typer(
@@ -41,6 +55,10 @@ for command in (
     app.command(command.__name__)(command)
 app.add_typer(calls.app, name="calls")
 app.add_typer(dead.app, name="dead")
+app.add_typer(accounts.app, name="accounts")
+providers.app.command("try")(trying.try_request)
+app.add_typer(providers.app, name="providers")
+app.add_typer(users.app, name="users")
 app.add_typer(simulating.app, name="sim")
 app.add_typer(configuring.app, name="config")
 

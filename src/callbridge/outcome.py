@@ -5,13 +5,13 @@ matches them exhaustively. The state table stands here and nowhere else; the Lua
 
     waiting -> claimed -> sending -> delivered | unmatched | dead | parked | waiting | uncertain
     claimed -> waiting | dead | ignored     uncertain -> delivered | waiting | dead     parked -> waiting
-    dead -> waiting | uncertain (replay) | ignored (discard)
+    dead -> waiting | uncertain (replay) | ignored (discard) | delivered (an operator says so)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, cast
 
@@ -38,7 +38,7 @@ MOVES: Final[Mapping[State, frozenset[State]]] = {
     State.CLAIMED: frozenset({State.WAITING, State.SENDING, State.DEAD, State.IGNORED}),
     State.SENDING: frozenset(
         {
-            State.SENDING,  # the halves of a refused batch are sent again under the same lease
+            State.SENDING,  # halves of a refused batch, and strangers as incoming leads, go out under the same lease
             State.WAITING,
             State.UNCERTAIN,
             State.PARKED,
@@ -49,8 +49,8 @@ MOVES: Final[Mapping[State, frozenset[State]]] = {
     ),
     State.UNCERTAIN: frozenset({State.UNCERTAIN, State.DELIVERED, State.WAITING, State.DEAD, State.ERASED}),
     State.PARKED: frozenset({State.WAITING, State.ERASED}),
-    # A replayed call waits; one whose outcome is unknown is looked for first.
-    State.DEAD: frozenset({State.WAITING, State.UNCERTAIN, State.IGNORED, State.ERASED}),
+    # A replayed call waits; one whose outcome is unknown is looked for first, or an operator knows where it is.
+    State.DEAD: frozenset({State.WAITING, State.UNCERTAIN, State.IGNORED, State.DELIVERED, State.ERASED}),
     State.DELIVERED: frozenset({State.ERASED}),
     State.UNMATCHED: frozenset({State.ERASED}),
     State.IGNORED: frozenset({State.ERASED}),
@@ -78,6 +78,9 @@ class Reason(StrEnum):
     """Why a call stands where it stands: stable codes for filters, alerts and the public JSON."""
 
     NO_MATCHING_ENTITY = "no_matching_entity"
+    INCOMING_LEAD = "incoming_lead"
+    LEAD_REFUSED = "lead_refused"
+    MARKED_DELIVERED = "marked_delivered"
     REFUSED_BY_CRM = "refused_by_crm"
     UNDECODABLE = "undecodable"
     UNTRANSLATABLE = "untranslatable"
@@ -87,6 +90,9 @@ class Reason(StrEnum):
     INTERNAL_CALL = "internal_call"
     HIDDEN_NUMBER = "hidden_number"
     SHORT_NUMBER = "short_number"
+    IGNORED_NUMBER = "ignored_number"
+    MISSED_CALL = "missed_call"
+    TOO_SHORT = "too_short"
     DISCARDED = "discarded"
     NOT_IN_ANSWER = "not_in_answer"
     NO_ANSWER = "no_answer"
@@ -100,9 +106,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The CRM stored it: `note_id` on the card `entity_type` / `entity_id`."""
+    """The CRM stored it: `note_id`, if that was told, on the card `entity_type` / `entity_id`."""
 
-    note_id: int
+    note_id: int | None
     entity_type: str
     entity_id: int
 
@@ -110,6 +116,22 @@ class Delivered:
 @dataclass(frozen=True, slots=True)
 class Unmatched:
     """No contact or company has this number. A normal outcome; policy decides whether to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class BecameLead:
+    """The CRM made an incoming lead of it, and a contact; 0 where it did not tell which."""
+
+    lead_id: int
+    contact_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoLead:
+    """No incoming lead was made of it, and none will be as it is; `everyone`: of no call of this account."""
+
+    detail: str
+    everyone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +153,7 @@ class Unanswered:
     reason: Reason = Reason.NO_ANSWER
 
 
-Outcome = Delivered | Unmatched | Refused | Resend | Unanswered
+Outcome = Delivered | Unmatched | BecameLead | NoLead | Refused | Resend | Unanswered
 
 
 # --- what one call looks like to the CRM -----------------------------------------------------------------------------
@@ -195,6 +217,8 @@ class PauseReason(StrEnum):
     BANNED = "banned"
     WRONG_HOST = "wrong_host"
     REFUSES_ALL = "refuses_all"
+    REAUTHORISE = "reauthorise"
+    MANUAL = "manual"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +226,13 @@ class AccountStopped:
     """Nothing was processed and nothing will be until somebody acts: pause the account, keep the calls, probe rarely."""
 
     reason: PauseReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRefused:
+    """Turned away unprocessed for a token that can be replaced: the same again, at once, goes out with another one."""
+
     detail: str
 
 
@@ -223,25 +254,7 @@ class NoAnswer:
     too_heavy: bool = False
 
 
-Answer = PerCall | WholeRefused | SlowDown | AccountStopped | NotSent | NoAnswer
-
-
-# --- what the CRM has, when asked afterwards -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ReadBack:
-    """Every place was read to its end: these `uniq` have notes, the others have none yet."""
-
-    notes: Mapping[str, Delivered]
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """The CRM could not be read to the end; nothing may be concluded about a call that was not seen."""
-
-    detail: str
-    notes: Mapping[str, Delivered] = field(default_factory=dict)
+Answer = PerCall | WholeRefused | SlowDown | AccountStopped | TokenRefused | NotSent | NoAnswer
 
 
 # --- what the store is asked to do with one call ---------------------------------------------------------------------

@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from callbridge.account_settings import AccountSettings
 from callbridge.source_settings import SourceSettings
-from callbridge.values import Duration, Group, Networks, Secret, Token, is_loopback, refusal
+from callbridge.values import Duration, Group, Networks, SealingKey, Secret, refusal
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
@@ -110,69 +111,17 @@ class LogSettings(Group):
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged.")
 
 
-class NoMatchPolicy(StrEnum):
-    """What to do with a call whose number no contact has."""
-
-    WAIT = "wait"
-    RECORD = "record"
-    UNSORTED = "unsorted"
-
-
-class NoMatchSettings(Group):
-    policy: NoMatchPolicy = Field(
-        NoMatchPolicy.WAIT, description="wait: try again until the window closes. record: note it at once."
+class SealingSettings(Group):
+    key: SealingKey | None = Field(
+        None, description="Seals stored OAuth tokens; made by `callbridge config key`. Needed by accounts with OAuth."
     )
-    window: Duration = Field(
-        18 * 3600.0, description="How long after its receipt a call waits for its contact to appear."
+    previous_key: SealingKey | None = Field(
+        None, description="The key before this one: opens what it sealed, for the two days after a change."
     )
 
-    @field_validator("policy")
-    @classmethod
-    def _is_built(cls, value: NoMatchPolicy) -> NoMatchPolicy:
-        if value is NoMatchPolicy.UNSORTED:
-            raise ValueError("unsorted is not part of this version; use wait or record")
-        return value
-
-
-class AccountSettings(Group):
-    url: str = Field(
-        description="Address of the account, https://NAME.amocrm.ru or .kommo.com; plain http on loopback only."
-    )
-    token: Token | None = Field(None, description="Long-lived access token of the integration.")
-    client_id: str | None = Field(None, description="OAuth client id, instead of a token.")
-    client_secret: Secret | None = Field(None, description="OAuth client secret.")
-    redirect_uri: str | None = Field(None, description="OAuth redirect address as registered.")
-    requests_per_second: float = Field(
-        7.0, ge=0.1, le=100_000, description="Most requests in any second, over all workers; the vendor's limit is 7."
-    )
-    max_batch: int = Field(250, ge=1, le=250, description="Most calls in one request; the vendor's limit is 250.")
-    max_in_flight: int = Field(4, ge=1, le=64, description="Most requests under way at once.")
-    no_match: NoMatchSettings = Field(NoMatchSettings(), description="What to do when no contact has the number.")
-
-    @field_validator("url")
-    @classmethod
-    def _is_an_account_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        host = parts.hostname or ""
-        if parts.scheme not in {"http", "https"} or not host or parts.username or parts.query or parts.fragment:
-            raise ValueError("is an address like https://example.amocrm.ru")
-        try:
-            parts.port  # noqa: B018 - reading it is the check
-        except ValueError:
-            raise ValueError("has a port that is no port") from None
-        if parts.path.strip("/"):
-            raise ValueError("is the account's address without a path")
-        if parts.scheme == "http" and not is_loopback(host):
-            raise ValueError("must be https; plain http is for loopback hosts only")
-        return f"{parts.scheme}://{parts.netloc}"
-
-    @model_validator(mode="after")
-    def _has_a_credential(self) -> AccountSettings:
-        if self.token is None:
-            raise refusal(
-                ("token", "is missing: the long-lived token of the integration (OAuth is not part of this version)")
-            )
-        return self
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(key.get_secret_value() for key in (self.key, self.previous_key) if key)
 
 
 class DeliverySettings(Group):
@@ -213,6 +162,7 @@ class Settings(Group):
     worker: WorkerSettings = Field(WorkerSettings(), description="The delivering worker.")
     delivery: DeliverySettings = Field(DeliverySettings(), description="How calls are sent.")
     accounts: dict[str, AccountSettings] = Field({}, description="amoCRM / Kommo accounts by name.")
+    sealing: SealingSettings = Field(SealingSettings(), description="How stored tokens are sealed.")
     sources: dict[str, SourceSettings] = Field(
         {}, description="PBX sources by name; the name is in the webhook's address."
     )
@@ -235,6 +185,15 @@ class Settings(Group):
                 wrong.append((where, f"there is no account {source.account!r}"))
         if wrong:
             raise refusal(*wrong)
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_are_sealed(self) -> Settings:
+        if self.sealing.key is None:
+            using = next((name for name, account in self.accounts.items() if account.uses_oauth), None)
+            if using or self.sealing.previous_key:
+                why = f"account {using} uses OAuth" if using else "there is a previous_key"
+                raise refusal(("sealing.key", f"is missing, and {why}: `callbridge config key` makes one"))
         return self
 
     def account_of(self, source: str) -> str:

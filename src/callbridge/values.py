@@ -6,6 +6,7 @@ value: it may be a secret in the wrong place.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import json
 import math
@@ -83,6 +84,16 @@ def _is_a_segment(value: SecretStr) -> SecretStr:
     return value
 
 
+def _is_a_sealing_key(value: SecretStr) -> SecretStr:
+    try:
+        raw = base64.b64decode(value.get_secret_value(), altchars=b"-_", validate=True)
+    except ValueError:
+        raw = b""
+    if len(raw) != 32:
+        raise ValueError("is 32 bytes in URL-safe Base64: `callbridge config key` makes one")
+    return value
+
+
 def _are_networks(value: tuple[str, ...]) -> tuple[str, ...]:
     try:
         return tuple(str(ipaddress.ip_network(item, strict=False)) for item in value)
@@ -105,6 +116,8 @@ Duration = Annotated[
 Secret = Annotated[SecretStr, AfterValidator(_is_not_empty)]
 Token = Annotated[SecretStr, AfterValidator(_is_not_empty), AfterValidator(_is_a_token)]
 """A secret that goes into an HTTP header as it is."""
+SealingKey = Annotated[SecretStr, AfterValidator(_is_not_empty), AfterValidator(_is_a_sealing_key)]
+"""A key of Fernet."""
 Segment = Annotated[SecretStr, AfterValidator(_is_not_empty), AfterValidator(_is_a_segment)]
 """A secret that stands in a path as it is."""
 Numbers = Annotated[dict[str, int], BeforeValidator(_parse_json)]

@@ -10,27 +10,36 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 
 import aiohttp
 
 from callbridge import observe
+from callbridge.account_settings import AccountSettings, NoMatchPolicy
 from callbridge.amocrm.client import AmoAccount
-from callbridge.call import CallStatus, Direction
+from callbridge.amocrm.credential import Credential
+from callbridge.amocrm.exchange import Exchange
+from callbridge.amocrm.translate import dialable
+from callbridge.amocrm.unsorted import CallerField, LeadWords
+from callbridge.call import Call, CallStatus, Direction
+from callbridge.credentials import credential
 from callbridge.delivery.deliver import Drain
-from callbridge.delivery.learnt import Terms
+from callbridge.delivery.learnt import Terms, pause
+from callbridge.delivery.noting import Noting
 from callbridge.delivery.reconcile import reconcile
+from callbridge.delivery.selection import Rules, rules, selected
 from callbridge.delivery.settle import Policy
 from callbridge.errors import Misconfigured
 from callbridge.intake.providers.base import Source
-from callbridge.outcome import PauseReason
-from callbridge.settings import AccountSettings, NoMatchPolicy, Settings
+from callbridge.outcome import AccountStopped, NotForCrm, PauseReason
+from callbridge.settings import Settings
 from callbridge.source_settings import LateRecording, SourceSettings
 from callbridge.store import keys
 from callbridge.store.connect import connected
+from callbridge.store.late import RedisLateNotes
 from callbridge.store.pace import RedisPace
 from callbridge.store.presence import RedisPresence
 from callbridge.store.queue import RedisQueue
@@ -41,7 +50,7 @@ from callbridge.store.tally import RedisTally
 LEASE_MARGIN = 5.0
 """Seconds by which calls in flight stay ours beyond the longest request."""
 
-CONFIG_PAUSES = frozenset({PauseReason.UNAUTHORISED, PauseReason.WRONG_HOST})
+CONFIG_PAUSES = frozenset({PauseReason.UNAUTHORISED, PauseReason.WRONG_HOST, PauseReason.REAUTHORISE})
 """Pauses that a changed setting ends: a restarted worker tries such an account at once."""
 
 
@@ -109,21 +118,10 @@ def _source(name: str, source: SourceSettings, settings: Settings) -> Source:
     )
 
 
-def account_client(name: str, settings: Settings, session: aiohttp.ClientSession) -> AmoAccount:
-    """The account's HTTP side. Raises `Misconfigured` without a token."""
-    account = settings.accounts[name]
-    if account.token is None:
-        raise Misconfigured(f"accounts.{name}.token is missing")
-    return AmoAccount(
-        name,
-        account.url,
-        account.token.get_secret_value(),
-        users={
-            source: dict(settings.sources[source].extensions)
-            for source in settings.sources
-            if settings.account_of(source) == name
-        },
-        session=session,
+def account_client(name: str, settings: Settings, session: aiohttp.ClientSession, credential: Credential) -> AmoAccount:
+    """The account's HTTP side."""
+    exchange = Exchange(
+        session,
         request_timeout=settings.delivery.request_timeout,
         connect_timeout=settings.delivery.connect_timeout,
         now=time.time,
@@ -131,10 +129,18 @@ def account_client(name: str, settings: Settings, session: aiohttp.ClientSession
             "crm.answered", level="debug", account=name, status=status, request_id=request_id, seconds=round(seconds, 3)
         ),
     )
+    users = {
+        source: dict(settings.sources[source].extensions)
+        for source in settings.sources
+        if settings.account_of(source) == name
+    }
+    no_match = settings.accounts[name].no_match
+    words = LeadWords(no_match.pipeline_id, CallerField(no_match.caller_field))
+    return AmoAccount(name, credential, exchange, users=users, now=time.time, leads=words)
 
 
 class AccountWork:
-    """What one worker does for one account: drain it, look for its uncertain calls."""
+    """What one worker does for one account: drain it, look for its uncertain calls, add late recordings to its cards."""
 
     def __init__(
         self, name: str, settings: Settings, store: Store, session: aiohttp.ClientSession, stopping: asyncio.Event
@@ -142,7 +148,8 @@ class AccountWork:
         account = settings.accounts[name]
         self.name = name
         self._store = store
-        self._client = account_client(name, settings, session)
+        self._credential = credential(name, settings, session, store.scripts)
+        self._client = account_client(name, settings, session, self._credential)
         self._pace = RedisPace(store.scripts, name, account.requests_per_second)
         self._terms = terms(account, settings)
         self._drain = Drain(
@@ -151,15 +158,41 @@ class AccountWork:
             crm=self._client,
             pace=self._pace,
             terms=self._terms,
+            select=selection(settings),
             stopping=stopping,
             jitter=random.random,
             new_batch=new_batch,
+        )
+        self._noting = Noting(
+            name,
+            queue=RedisLateNotes(store.scripts, name, lease=self._terms.lease),
+            cards=self._client,
+            pace=self._pace,
+            policy=self._terms.policy,
+            jitter=random.random,
         )
 
     async def drain(self) -> None:
         await self._drain.run()
 
+    async def keep_authorised(self) -> bool:
+        """Replaces a pair of tokens that is due, whether or not there is something to send: an idle one would die. False, and
+        the account is paused, where a person has to authorise anew. Raises `StoreUnavailable`, `AccountSlowed`.
+        """
+        problem = await self._client.authorise(self._pace.take)
+        if isinstance(problem, AccountStopped):
+            await pause(self._store.queue, self.name, self._terms, problem.reason, problem.detail)
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Waits for a refresh under way."""
+        await self._credential.close()
+
     async def look(self) -> int:
+        """How many calls were looked for; nothing is posted but notes."""
+        if not await self.keep_authorised():
+            return 0
         return await reconcile(
             self.name,
             queue=self._store.queue,
@@ -170,16 +203,44 @@ class AccountWork:
             jitter=random.random,
         )
 
+    async def note(self) -> int:
+        """How many late recordings were taken in hand."""
+        return await self._noting.run()
+
+
+def selection(settings: Settings) -> Callable[[Call], Call | NotForCrm]:
+    """What the sources want of their calls. A number is compared as the CRM will see it."""
+    wanted = {name: _rules(source) for name, source in settings.sources.items()}
+    default = Rules()  # a source that is not configured any more
+
+    def select(call: Call) -> Call | NotForCrm:
+        rules = wanted.get(call.source, default)
+        if rules.ignored or rules.ignored_beginnings:
+            call = replace(call, phone=dialable(call.phone))
+        return selected(call, rules)
+
+    return select
+
+
+def _rules(source: SourceSettings) -> Rules:
+    return rules(
+        min_duration=source.min_duration,
+        post_missed=source.post_missed,
+        post_internal=source.post_internal,
+        ignore_numbers=source.ignore_numbers,
+    )
+
 
 def terms(account: AccountSettings, settings: Settings) -> Terms:
     delivery = settings.delivery
-    waits = account.no_match.policy is NoMatchPolicy.WAIT
+    no_match = account.no_match
     return Terms(
         policy=Policy(
-            park_window=account.no_match.window if waits else None,
+            park_window=None if no_match.policy is NoMatchPolicy.RECORD else no_match.window,
             settle_delay=delivery.settle_delay,
             expire_after=delivery.expire_after,
             unknown_after=delivery.unknown_after,
+            unsorted=no_match.policy is NoMatchPolicy.UNSORTED,
         ),
         max_batch=account.max_batch,
         max_in_flight=account.max_in_flight,

@@ -2,6 +2,7 @@
 
     job drain(account)      rung by the receiver after a store and by the sweep: starts the account's drain
     job reconcile(account)  rung by the sweep: starts a read-back of the account's uncertain calls
+    job note(account)       rung by the sweep: starts adding late recordings to the account's cards
     cron sweep              each second, in one worker: reclaim leases, revive parked calls, ring for whoever has work
 
 A job carries an account's name and nothing else and is over in milliseconds: losing one costs a second, never a call. When
@@ -25,17 +26,21 @@ from arq.worker import Worker as ArqWorker
 from redis.exceptions import RedisError
 
 from callbridge import observe
-from callbridge.amocrm.client import build_session
+from callbridge.amocrm.exchange import build_session
 from callbridge.delivery.drains import Drains
-from callbridge.errors import StoreUnavailable
+from callbridge.errors import AccountSlowed, StoreUnavailable
+from callbridge.outcome import PauseReason
 from callbridge.settings import Settings
-from callbridge.store.bell import DRAIN, RECONCILE, arq_redis, job_id
+from callbridge.store.bell import DRAIN, NOTE, RECONCILE, arq_redis, job_id
 from callbridge.wiring import CONFIG_PAUSES, AccountWork, Store, open_store
 
 POLL = 0.01
 """Seconds between arq's looks for a wake-up. The median idle latency is half of it; it costs two percent of a core."""
 
 BEAT = 2.0
+KEEP_EVERY = 600.0
+"""Seconds between two looks for tokens that are due; nothing is asked of anybody while there is none."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between attempts to reach a Redis that went away."""
 
@@ -57,6 +62,7 @@ class WorkerRole:
             self.name,
             drain=lambda account: self._work[account].drain(),
             look=lambda account: self._work[account].look(),
+            note=lambda account: self._work[account].note(),
             presence=store.presence,
             at_most=settings.worker.max_accounts,
         )
@@ -66,6 +72,7 @@ class WorkerRole:
         duties = [
             asyncio.create_task(self._patiently(self._beat_once, BEAT)),
             asyncio.create_task(self._host_arq()),
+            asyncio.create_task(self._patiently(self._keep_authorised, KEEP_EVERY)),
         ]
         stop = asyncio.create_task(stopping.wait())
         try:
@@ -99,6 +106,14 @@ class WorkerRole:
                 if pause and pause.reason in CONFIG_PAUSES:
                     await self._store.queue.resume(account)
                     observe.event("account.resumed", account=account, reason=pause.reason)
+
+    async def _keep_authorised(self) -> None:
+        """Accounts that wait for a person are tried by their probes, not here."""
+        for account, work in self._work.items():
+            with contextlib.suppress(StoreUnavailable, AccountSlowed):
+                pause = await self._store.tally.pause_of(account)
+                if pause is None or pause.reason is not PauseReason.REAUTHORISE:
+                    await work.keep_authorised()
 
     async def _patiently(self, duty: Callable[[], Awaitable[None]], every: float) -> None:
         """Repeats a duty for ever; a Redis that does not answer only delays it."""
@@ -139,6 +154,10 @@ class WorkerRole:
             for account in self._work.keys() & accounts:
                 await self._drains.look(account)
 
+        async def note(ctx: dict[Any, Any], *accounts: Any, **_: Any) -> None:  # noqa: ARG001 # see above
+            for account in self._work.keys() & accounts:
+                await self._drains.note(account)
+
         async def sweep(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:  # noqa: ARG001 # see above
             with contextlib.suppress(StoreUnavailable):
                 await self._sweep(redis)
@@ -147,6 +166,7 @@ class WorkerRole:
             functions=[
                 func(drain, name=DRAIN, keep_result=0, timeout=10, max_tries=1_000_000),
                 func(look, name=RECONCILE, keep_result=0, timeout=10, max_tries=1_000_000),
+                func(note, name=NOTE, keep_result=0, timeout=10, max_tries=1_000_000),
             ],
             cron_jobs=[
                 cron(
@@ -192,6 +212,8 @@ class WorkerRole:
                 await self._drains.wake(account)
         for account in agenda.looks:
             await redis.enqueue_job(RECONCILE, account, _job_id=job_id(root, RECONCILE, account))
+        for account in agenda.notes:
+            await redis.enqueue_job(NOTE, account, _job_id=job_id(root, NOTE, account))
 
 
 async def _end(tasks: list[asyncio.Task[Any]]) -> None:
@@ -209,4 +231,6 @@ async def worker(settings: Settings, url: str, stopping: asyncio.Event) -> Async
         store = await stack.enter_async_context(open_store(settings, url))
         session = await stack.enter_async_context(build_session())
         work = {name: AccountWork(name, settings, store, session, stopping) for name in settings.accounts}
+        for account in work.values():
+            stack.push_async_callback(account.close)
         yield WorkerRole(settings, store, url, work)

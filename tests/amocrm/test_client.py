@@ -15,9 +15,13 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import pytest
 
-from callbridge.amocrm.client import AccountFound, AccountProblem, AmoAccount, build_session
+from callbridge.amocrm.client import AccountFound, AccountProblem, AmoAccount
+from callbridge.amocrm.credential import long_lived
+from callbridge.amocrm.exchange import Exchange, build_session
+from callbridge.amocrm.users import User, Users
 from callbridge.call import CallId
 from callbridge.errors import Misconfigured
+from callbridge.found import ReadBack, Unreadable
 from callbridge.outcome import (
     AccountStopped,
     Answer,
@@ -26,12 +30,10 @@ from callbridge.outcome import (
     NotSent,
     PauseReason,
     PerCall,
-    ReadBack,
     Ready,
     SlowDown,
     Unanswered,
     Unmatched,
-    Unreadable,
 )
 from support.amocrm import (
     BAN_PAGE,
@@ -60,13 +62,15 @@ BATCH = {ONE: Ready("u-one", b'{"n":1}'), TWO: Ready("u-two", b'{"n":2}')}
 async def account(url: str, *, total: float = 5.0, connect: float = 2.0, **changes: Any) -> AsyncIterator[AmoAccount]:
     async with build_session() as session:
         settings: dict[str, Any] = {
-            "users": {"office": {"101": 70071}},
             "session": session,
             "request_timeout": total,
             "connect_timeout": connect,
             "now": lambda: 1_790_000_000.0,
-        }
-        yield AmoAccount("main", url, TOKEN, **(settings | changes))
+        } | changes
+        users = settings.pop("users", {"office": {"101": 70071}})
+        exchange = Exchange(**settings)
+        opens = long_lived("main", url, TOKEN)
+        yield AmoAccount("main", opens, exchange, users=users, now=settings["now"])
 
 
 async def posted(*steps: Step, total: float = 5.0) -> Answer:
@@ -267,13 +271,9 @@ async def test_no_answer_and_no_problem_ever_shows_the_token() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nbreak", "кириллица"])
-async def test_a_token_that_cannot_be_one_is_named_by_its_setting_and_not_shown(token: str) -> None:
-    async with build_session() as session:
-        with pytest.raises(Misconfigured, match=r"accounts\.main\.token") as problem:
-            AmoAccount(
-                "main", "https://x.example", token, users={}, session=session, request_timeout=1, connect_timeout=1,
-                now=float,
-            )  # fmt: skip
+def test_a_token_that_cannot_be_one_is_named_by_its_setting_and_not_shown(token: str) -> None:
+    with pytest.raises(Misconfigured, match=r"accounts\.main\.token") as problem:
+        long_lived("main", "https://x.example", token)
     assert not token or token not in str(problem.value)
 
 
@@ -394,3 +394,20 @@ async def test_an_item_in_neither_list_is_unanswered() -> None:
     answer = await posted(answers(200, {"errors": None, "_embedded": {"calls": []}}))
     assert isinstance(answer, PerCall)
     assert {type(outcome) for outcome in answer.outcomes.values()} == {Unanswered}
+
+
+async def test_whose_a_call_is_does_not_depend_on_how_the_map_was_written() -> None:
+    async with account("https://x.example", users={"office": {" Anna@X.example": 501}}) as amo:
+        for extension in ("anna@x.example", "ANNA@X.EXAMPLE"):
+            ready = amo.translate(a_call(extension=extension))
+            assert isinstance(ready, Ready)
+            assert b'"call_responsible":501' in ready.item
+
+
+async def test_users_are_asked_of_the_accounts_own_host() -> None:
+    page = {"_embedded": {"users": [{"id": 7, "name": "Anna", "email": "a@x.example"}]}}
+    async with scripted(answers(200, page)) as crm, account(crm.url) as amo:
+        found = await amo.users()
+    assert found == Users((User(7, "Anna", "a@x.example", active=True),))
+    assert crm.requests[0].target == "/api/v4/users?limit=250&page=1"
+    assert crm.requests[0].headers["authorization"] == f"Bearer {TOKEN}"

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callbridge.amocrm.notes import MAX_PAGES, Page, read_back
-from callbridge.outcome import Delivered, NoAnswer, NotSent, ReadBack, Unreadable
+from callbridge.found import ReadBack, Unreadable
+from callbridge.outcome import Delivered, NoAnswer, NotSent
 from support.amocrm import BAN_PAGE, recorded
 
 SINCE = 1_790_000_000

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer.main
 
 from callbridge.cli import app
+from callbridge.commands.providers import markdown
 from callbridge.outcome import PauseReason, PublicState, Reason
 from callbridge.sim.faults import FAULTS
 
@@ -19,6 +20,17 @@ def test_every_command_is_named_and_every_named_command_exists() -> None:
     used = set(re.findall(r"(?:^    |`)callbridge ([a-z]+)", README, re.MULTILINE))
     assert used <= commands
     assert {name for name in commands if re.search(rf"\b{name}\b", README)} == commands
+
+
+def test_every_provider_and_preset_has_its_row_with_what_to_enter_where() -> None:
+    """To renew the table: callbridge providers list --markdown"""
+    rows = markdown().splitlines()
+    assert len(rows) > 10
+    missing = [row for row in rows if f"\n{row}\n" not in README]
+    assert missing == []
+    assert README.count("\n| PBX |") == 1
+    table = README[README.index(rows[0]) :].partition("\n\n")[0]
+    assert table.splitlines() == rows
 
 
 def test_every_fault_of_the_simulator_is_described() -> None:

@@ -8,14 +8,17 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 
+from callbridge import configuration
 from callbridge.cli import main
+from callbridge.receiver import receiver
 from callbridge.store import keys
 from callbridge.store.connect import connected
 from callbridge.store.scripts import Scripts
@@ -106,3 +109,34 @@ def office(
     for name in [name for name in os.environ if name.upper().startswith("CALLBRIDGE_")]:
         monkeypatch.delenv(name)
     return Office(redis_server, tmp_path, capsys)
+
+
+class Receiving:
+    """A receiver with the office's settings, as they are when it is first asked for."""
+
+    def __init__(self, office: Office) -> None:
+        self.office = office
+        self.stack = AsyncExitStack()
+        self.url = ""
+
+    async def listening(self) -> str:
+        if not self.url:
+            self.office.env["CALLBRIDGE_RECEIVER__PORT"] = "0"
+            settings = configuration.load(self.office.env, self.office.directory)
+            running = await self.stack.enter_async_context(receiver(settings, self.office.server.url))
+            self.url = running.url
+        return self.url
+
+    async def send(self, *arguments: str, url: str = "") -> Ended:
+        heard = await self.listening()
+        return await asyncio.to_thread(self.office.run, "send", *arguments, "--url", url or heard)
+
+    async def stored(self) -> list[dict[str, Any]]:
+        return (await asyncio.to_thread(self.office.run, "calls", "list", "--json")).lines
+
+
+@pytest.fixture
+async def receiving(office: Office) -> AsyncIterator[Receiving]:
+    receiving = Receiving(office)
+    async with receiving.stack:
+        yield receiving

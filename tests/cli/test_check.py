@@ -126,3 +126,44 @@ async def test_no_secret_is_shown(office: Office, crm: CrmSim) -> None:
     assert [
         value for name, value in office.env.items() if name.endswith(("TOKEN", "SECRET", "KEY")) and value in shown
     ] == []
+
+
+async def details(office: Office) -> dict[str, list[str]]:
+    """What the warnings say, by name."""
+    ended = await asyncio.to_thread(office.run, "check", "--json", "--offline")
+    found: dict[str, list[str]] = {}
+    for check in ended.json["checks"]:
+        if check["level"] == "warning":
+            found.setdefault(check["name"], []).append(check["detail"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("provider", "lacks", "mended"),
+    [
+        ("twilio", "public_url", {"RECEIVER__PUBLIC_URL": "https://hooks.example.com", "SOURCES__OFFICE__HOLD": "10s"}),
+        ("asterisk", "hold", {"SOURCES__OFFICE__HOLD": "10s", "SOURCES__OFFICE__TIMEZONE": "Europe/Moscow"}),
+        ("asterisk", "timezone", {"SOURCES__OFFICE__HOLD": "10s", "SOURCES__OFFICE__TIMEZONE": "UTC"}),
+        ("zadarma", "timezone", {"SOURCES__OFFICE__TIMEZONE": "UTC"}),
+        ("preset:plivo", "public_url", {"RECEIVER__PUBLIC_URL": "https://hooks.example.com"}),
+    ],
+)
+async def test_what_a_pbx_needs_to_be_told_right_is_a_warning_until_it_is_set(
+    office: Office, provider: str, lacks: str, mended: dict[str, str]
+) -> None:
+    office.env["CALLBRIDGE_SOURCES__OFFICE__PROVIDER"] = provider
+    found = await details(office)
+    assert set(found) == {"settings of office"}
+    assert any(lacks in line for line in found["settings of office"])
+    office.env |= {f"CALLBRIDGE_{name}": value for name, value in mended.items()}
+    assert await details(office) == {}
+
+
+@pytest.mark.parametrize("provider", ["avaya", "preset:avaya", "no-such-file.toml"])
+async def test_a_provider_that_there_is_not_is_a_problem_that_names_it(office: Office, provider: str) -> None:
+    office.env["CALLBRIDGE_SOURCES__OFFICE__PROVIDER"] = provider
+    ended = await asyncio.to_thread(office.run, "check", "--json", "--offline")
+    (problem,) = [check for check in ended.json["checks"] if check["level"] == "problem"]
+    assert problem["name"] == "source office"
+    assert provider.removeprefix("preset:") in problem["detail"]
+    assert provider.endswith(".toml") or ("mango" if provider == "avaya" else "ringostat") in problem["detail"]

@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from callbridge import configuration
-from callbridge.receiver import receiver
-from cli.conftest import Ended, Office
+from callbridge.presets.load import PREFIX, shipped
+from callbridge.sim.speakers import SIGN_WITH_A_PRIVATE_KEY, SPEAKERS, speaker_named
+from cli.conftest import Ended, Office, Receiving
 from support.redis_server import free_port
-
-
-class Receiving:
-    """A receiver with the office's settings, as they are when it is first asked for."""
-
-    def __init__(self, office: Office) -> None:
-        self.office = office
-        self.stack = AsyncExitStack()
-        self.url = ""
-
-    async def send(self, *arguments: str, url: str = "") -> Ended:
-        if not self.url:
-            self.office.env["CALLBRIDGE_RECEIVER__PORT"] = "0"
-            settings = configuration.load(self.office.env, self.office.directory)
-            running = await self.stack.enter_async_context(receiver(settings, self.office.server.url))
-            self.url = running.url
-        return await asyncio.to_thread(self.office.run, "send", *arguments, "--url", url or self.url)
-
-    async def stored(self) -> list[dict[str, Any]]:
-        return (await asyncio.to_thread(self.office.run, "calls", "list", "--json")).lines
-
-
-@pytest.fixture
-async def receiving(office: Office) -> AsyncIterator[Receiving]:
-    receiving = Receiving(office)
-    async with receiving.stack:
-        yield receiving
+from support.speaking import secret_of, settings_for, wrong_secret_for
 
 
 @pytest.mark.parametrize(("provider", "source"), [("generic", "office"), ("mango", "city")])
@@ -54,6 +25,93 @@ async def test_as_many_calls_arrive_as_were_sent(receiving: Receiving, provider:
     assert Counter((call["source"], call["provider"], call["state"]) for call in calls) == {
         (source, provider, "queued"): 12
     }
+
+
+EVERY_PROVIDER = [*SPEAKERS, *(f"{PREFIX}{name}" for name in shipped())]
+
+
+def configured(office: Office, provider: str, **more: str) -> None:
+    """The source `pbx`, and no other."""
+    office.without("SOURCES")
+    for name, value in (settings_for(provider) | more).items():
+        office.env[f"CALLBRIDGE_SOURCES__PBX__{name.upper()}"] = value
+
+
+async def sent_as(receiving: Receiving, provider: str, secret: str, *arguments: str) -> Ended:
+    """With the secret on the command line, and the rest as the source is configured."""
+    key, zone = settings_for(provider).get("key", ""), settings_for(provider)["timezone"]
+    held = ("--secret", secret, *(("--key", key) if key else ()), "--timezone", zone)
+    return await receiving.send(provider, "--source", "pbx", *held, *arguments)
+
+
+@pytest.mark.parametrize("provider", SPEAKERS)
+async def test_every_provider_can_be_sent_for(receiving: Receiving, provider: str) -> None:
+    configured(receiving.office, provider)
+    ended = await sent_as(receiving, provider, secret_of(provider), "--count", "3")
+    assert (ended.code, ended.err) == (0, "")
+    assert {(call["source"], call["provider"]) for call in await receiving.stored()} == {("pbx", provider)}
+    assert len(await receiving.stored()) == 3
+
+
+@pytest.mark.parametrize("provider", [name for name in EVERY_PROVIDER if name not in SIGN_WITH_A_PRIVATE_KEY])
+async def test_every_provider_is_sent_for_by_the_settings_of_its_source(receiving: Receiving, provider: str) -> None:
+    configured(receiving.office, provider, path_token="a-secret-segment")
+    assert (await receiving.send(provider)).code == 0
+    assert len(await receiving.stored()) == 1
+
+
+@pytest.mark.parametrize("provider", SPEAKERS)
+async def test_a_wrong_secret_is_a_problem_for_every_provider(receiving: Receiving, provider: str) -> None:
+    configured(receiving.office, provider)
+    ended = await sent_as(receiving, provider, wrong_secret_for(provider))
+    assert ended.code == 1
+    assert "401: " in ended.out
+    assert await receiving.stored() == []
+
+
+@pytest.mark.parametrize("provider", ["twilio", "preset:plivo"])
+async def test_a_pbx_that_signs_its_address_signs_the_public_one(receiving: Receiving, provider: str) -> None:
+    configured(receiving.office, provider, path_token="a-secret-segment")
+    receiving.office.env["CALLBRIDGE_RECEIVER__PUBLIC_URL"] = "https://hooks.example.com"
+    assert (await receiving.send(provider)).code == 0
+    del receiving.office.env["CALLBRIDGE_RECEIVER__PUBLIC_URL"]
+    assert (await receiving.send(provider)).code == 1
+
+
+async def test_a_users_own_preset_can_be_sent_for(receiving: Receiving) -> None:
+    own = files("callbridge.presets").joinpath("data", "ringostat.toml").read_bytes()
+    file = receiving.office.directory / "ours.toml"
+    file.write_bytes(own)
+    configured(receiving.office, str(file))
+    assert (await receiving.send("ours.toml", "--count", "2")).code == 0
+    assert [call["provider"] for call in await receiving.stored()] == [str(file)] * 2
+
+
+async def test_a_file_can_hold_another_event(receiving: Receiving, tmp_path: Path) -> None:
+    file = tmp_path / "event.json"
+    file.write_text(
+        '{"entry_id": "e-1", "call_id": "c-1", "timestamp": 1790000000, "seq": 1, "call_state": "Appeared"}'
+    )
+    assert (await receiving.send("mango", "--file", str(file))).code == 0
+    assert [call["state"] for call in await receiving.stored()] == ["dead"], "a summary it is not"
+    assert (await receiving.send("mango", "--file", str(file), "--event", "/events/recording")).code == 0
+    assert len(await receiving.stored()) == 1, "told of no call"
+
+
+def test_what_can_be_sent_is_listed_where_it_was_misspelt(office: Office) -> None:
+    unknown = office.run("send", "avaya", "--url", "http://127.0.0.1:9").err
+    assert all(name in unknown for name in SPEAKERS)
+    assert "did you mean preset:ringostat?" in office.run("send", "ringostat", "--url", "http://127.0.0.1:9").err
+    assert "plivo" in office.run("send", "preset:nobody", "--url", "http://127.0.0.1:9").err
+    event = office.run("send", "mango", "--url", "http://127.0.0.1:9", "--event", "nothing").err
+    assert all(name in event for name in speaker_named("mango").events)
+
+
+def test_a_public_key_is_not_taken_for_a_private_one(office: Office) -> None:
+    configured(office, "telnyx")
+    ended = office.run("send", "telnyx", "--url", "http://127.0.0.1:9")
+    assert ended.code == 2
+    assert "--secret" in ended.err
 
 
 async def test_two_runs_send_different_calls(receiving: Receiving) -> None:

@@ -27,12 +27,16 @@ EVERY_COMMAND = commands(get_command(app))
 
 
 def test_the_commands_of_the_contract_exist() -> None:
-    expected = {"up", "demo", "receiver", "worker", "check", "status", "send", "calls", "dead", "sim", "config"}
+    expected = {
+        "up", "demo", "receiver", "worker", "check", "status", "send", "calls", "dead", "sim", "config", "providers", "users",
+    }  # fmt: skip
     assert {path[0] for path in EVERY_COMMAND if path} == expected
     for group, inner in {
         "calls": {"list", "show"},
         "dead": {"list", "show", "replay", "discard"},
-        "sim": {"crm"},
+        "sim": {"crm", "pbx"},
+        "providers": {"list", "show", "try"},
+        "users": {"suggest", "unmapped"},
         "config": {"example", "schema"},
     }.items():
         assert {path[1] for path in EVERY_COMMAND if path[:1] == (group,) and len(path) == 2} == inner
@@ -75,6 +79,18 @@ def test_every_command_explains_itself(office: Office, path: tuple[str, ...]) ->
         "send mango --url http://127.0.0.1:9 --source city --secret salt-without-a-key",
         "send generic --url http://127.0.0.1:9 --count 0",
         "send generic --url http://127.0.0.1:9 --file no-such-file.json",
+        "send generic --url http://127.0.0.1:9 --event no.such.event",
+        "send mango --url http://127.0.0.1:9 --timezone Mars/Base",
+        "send preset:no-such-preset --url http://127.0.0.1:9",
+        "sim pbx --provider avaya",
+        "sim pbx --provider zadarma",
+        "sim pbx --source nobody",
+        "sim pbx --source office --provider mango",
+        "sim pbx --url nonsense",
+        "sim pbx --url http://127.0.0.1:9/hooks/other",
+        "sim pbx --late 1.5",
+        "sim pbx --calls 0",
+        "sim pbx --secret telnyx",
         "sim crm --fault nope",
         "sim crm --fault slow=soon",
         "sim crm --latency soon",

@@ -35,7 +35,7 @@ class Work:
 
 
 def some_drains(presence: Presence, work: Work, *, at_most: int = 10) -> Drains:
-    return Drains("w1", drain=work, look=work, presence=presence, at_most=at_most)
+    return Drains("w1", drain=work, look=work, note=work, presence=presence, at_most=at_most)
 
 
 async def settle() -> None:

@@ -1,6 +1,6 @@
 """Starts roles of the bridge fast: everything is imported once, each role is a fork. Speaks JSON lines on its own pipes.
 
-    -> {"role": "worker", "env": {...}, "cwd": "...", "log": "..."}     <- {"pid": 123}
+    -> {"command": ["worker"], "env": {...}, "cwd": "...", "log": "...", "output": "..."}     <- {"pid": 123}
 
 A fork runs the command line's own `main`, with the environment it was given, and ends like the real process.
 """
@@ -41,12 +41,12 @@ def _live(order: dict[str, Any]) -> None:
     log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     quiet = os.open(os.devnull, os.O_RDWR)
     os.dup2(quiet, 0)
-    os.dup2(log, 1)
+    os.dup2(os.open(order["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 1)
     os.dup2(log, 2)
     code = 1
     try:
         inject.apply(os.environ)
-        sys.argv = ["callbridge", order["role"]]
+        sys.argv = ["callbridge", *order["command"]]
         callbridge.cli.main()
         code = 0
     except SystemExit as end:

@@ -38,6 +38,7 @@ from support.webhooks import SECRET, signed
 
 TOKEN = "token-of-the-storm"
 QUICK = {
+    "HASTE": "0.25",
     "CALLBRIDGE_LOG__FORMAT": "json",
     "CALLBRIDGE_LOG__LEVEL": "warning",
     "CALLBRIDGE_ACCOUNTS__MAIN__TOKEN": TOKEN,
@@ -89,11 +90,16 @@ class Town:
     sent: set[str] = field(default_factory=set)
     acknowledged: set[str] = field(default_factory=set)
     answers: Counter[str] = field(default_factory=Counter)
-    slowest: float = 0.0
+    waits: list[float] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
+    _ordering: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.dice = Random(self.seed)
+
+    @property
+    def slowest(self) -> float:
+        return round(max(self.waits, default=0.0), 2)
 
     # --- processes ---------------------------------------------------------------------------------------------------
 
@@ -101,23 +107,28 @@ class Town:
         role = self.roles.get(name) or Role(name, kind, env)
         self.roles[name] = role
         order = {
-            "role": kind,
+            "command": kind.split(),
             "env": {**_clean(), **self.env, **role.env},
             "cwd": str(self.directory),
             "log": str(self.directory / f"{name}.log"),
+            "output": str(self.directory / f"{name}.out"),
         }
         assert self.nursery.stdin and self.nursery.stdout
-        self.nursery.stdin.write(json.dumps(order).encode() + b"\n")
-        await self.nursery.stdin.drain()
-        role.pid = json.loads(await self.nursery.stdout.readline())["pid"]
+        async with self._ordering:
+            self.nursery.stdin.write(json.dumps(order).encode() + b"\n")
+            await self.nursery.stdin.drain()
+            role.pid = json.loads(await self.nursery.stdout.readline())["pid"]
         return role
+
+    async def ended(self, name: str, seconds: float = 30) -> None:
+        await self.until(lambda: not self.roles[name].alive, seconds, f"{name} to end")
 
     async def receiver(self, name: str = "receiver", **env: str) -> str:
         """Starts a receiver, waits until it is ready, returns its address."""
-        port = (self.roles[name].env if name in self.roles else env).setdefault(
-            "CALLBRIDGE_RECEIVER__PORT", str(free_port())
-        )
-        await self.start(name, "receiver", **env)
+        if "CALLBRIDGE_RECEIVER__PORT" not in env:
+            env["CALLBRIDGE_RECEIVER__PORT"] = str(free_port())
+        role = await self.start(name, "receiver", **env)
+        port = role.env["CALLBRIDGE_RECEIVER__PORT"]
         url = f"http://127.0.0.1:{port}"
         await self.until(lambda: _ready(url), 20, f"{name} to be ready")
         return url
@@ -202,7 +213,7 @@ class Town:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             self.answers[type(error).__name__] += 1
         finally:
-            self.slowest = max(self.slowest, time.monotonic() - began)
+            self.waits.append(time.monotonic() - began)
         return False
 
     # --- what became of it -------------------------------------------------------------------------------------------

@@ -15,13 +15,19 @@ import orjson
 import pytest
 
 from callbridge.sim.crm import CrmSim
-from callbridge.sim.pbx import Credentials, SignedWebhook, sign, sign_generic
-from callbridge.sim.traffic import traffic
+from callbridge.sim.speakers.base import Credentials, SignedWebhook, Told
+from callbridge.sim.speakers.generic import FINISHED, GENERIC
+from callbridge.sim.speakers.mango import MANGO
+from callbridge.sim.traffic import Mix, traffic
 from flow.conftest import Bridge
 from support.office import SECRET, TOKEN
 
 CITY = Credentials(key="city-key-of-the-test", secret="city-salt-of-the-test")
 OFFICE = Credentials(secret=SECRET)
+
+
+def signed(body: bytes, message_id: str, credentials: Credentials = OFFICE) -> SignedWebhook:
+    return GENERIC.sign(Told(FINISHED, body), credentials, now=time.time(), message_id=message_id)
 
 
 def a_webhook(number: int, **fields: object) -> SignedWebhook:
@@ -32,7 +38,7 @@ def a_webhook(number: int, **fields: object) -> SignedWebhook:
         "duration": 5,
         "started_at": int(time.time()) - 60,
     }
-    return sign_generic(OFFICE, orjson.dumps(body | fields), now=time.time(), message_id=f"msg_{number}")
+    return signed(orjson.dumps(body | fields), f"msg_{number}")
 
 
 async def send(
@@ -86,19 +92,14 @@ async def test_webhooks_of_both_providers_end_in_the_crm_and_nothing_private_in_
     bridge.receiver()
     bridge.start("worker")
     numbers = [f"+7495{number:07d}" for number in range(7_000_000, 7_000_040)]
-    for source, provider, credentials in [("office", "generic", OFFICE), ("city", "mango", CITY)]:
-        webhooks = list(traffic(provider, credentials, 40, now=time.time, seed=5, numbers=numbers, duplicates=0.3))
+    mix = Mix(duplicates=0.3)
+    for source, speaker, credentials in [("office", GENERIC, OFFICE), ("city", MANGO, CITY)]:
+        webhooks = list(traffic(speaker, credentials, 40, now=time.time, seed=5, numbers=numbers, mix=mix))
         assert set(await send(bridge, source, webhooks)) == {200}
-    refused = sign(
-        "generic",
-        Credentials(secret="whsec_d3Jvbmctc2VjcmV0LW9mLXRoZS10ZXN0LXdyb25n"),
-        b"{}",
-        now=time.time(),
-        message_id="m",
-    )
+    refused = signed(b"{}", "m", Credentials(secret="whsec_d3Jvbmctc2VjcmV0LW9mLXRoZS10ZXN0LXdyb25n"))
     assert set(await send(bridge, "office", [refused])) == {401}
     assert set(await send(bridge, "nobody", [a_webhook(1)])) == {401}
-    broken = sign_generic(OFFICE, b'{"phone": "+74957000001", ', now=time.time(), message_id="broken")
+    broken = signed(b'{"phone": "+74957000001", ', "broken")
     assert set(await send(bridge, "office", [broken])) == {200}
     rows = await all_settled(bridge, 81, {"delivered", "dead"})
     assert collections.Counter(row["state"] for row in rows) == {"delivered": 80, "dead": 1}

@@ -14,6 +14,7 @@ from callbridge.delivery import backoff
 from callbridge.delivery.batching import START, BatchSize
 from callbridge.delivery.settle import LOOKS_BEFORE_ABSENT, GoOn, Pause, Policy, Slow, conclude, plan, untranslated
 from callbridge.delivery.split import halves
+from callbridge.found import ReadBack, Unreadable
 from callbridge.outcome import (
     AccountStopped,
     Delivered,
@@ -22,7 +23,6 @@ from callbridge.outcome import (
     NotSent,
     PauseReason,
     PerCall,
-    ReadBack,
     Ready,
     Reason,
     Refused,
@@ -31,7 +31,6 @@ from callbridge.outcome import (
     State,
     Unanswered,
     Unmatched,
-    Unreadable,
     Untranslatable,
     WholeRefused,
 )

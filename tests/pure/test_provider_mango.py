@@ -148,8 +148,26 @@ def test_the_entry_result_alone_makes_no_call_answered():
 
 def test_the_code_stays_readable_in_the_result():
     assert the_call(disconnect_reason=1110).result == "Mango 1110: the caller hung up"
-    assert the_call(disconnect_reason="4210").result == "Mango 4210"
+    assert the_call(disconnect_reason="7001").result == "Mango 7001"
     assert the_call(disconnect_reason=None).result is None
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (1150, "black or white list"), (1152, "black or white list"), (1160, "group or queue did not take it"),
+        (1169, "group or queue did not take it"), (1171, "ended in the menu"), (1192, "inactive or out of schedule"),
+        (2130, "account or billing"), (4210, "cannot be reached"), (4502, "refused for security"), (5004, "error in the PBX"),
+        (1133, "number does not exist"),
+    ],
+)  # fmt: skip
+def test_a_code_that_has_no_words_of_its_own_is_explained_by_its_class(code, words):
+    assert the_call(disconnect_reason=code).result == f"Mango {code}: {words}"
+
+
+@pytest.mark.parametrize("code", [5, 42, 115, 50041])
+def test_what_is_no_four_digit_code_belongs_to_no_class(code):
+    assert the_call(disconnect_reason=code).result == f"Mango {code}"
 
 
 @pytest.mark.parametrize("told", [[], {}, None, ""])
@@ -160,7 +178,37 @@ def test_a_side_may_be_empty(told):
 
 def test_an_internal_call_is_told_as_such():
     call = the_call(call_direction="0", to={"number": "sip:b@office.example.net"})
-    assert (call.direction, call.phone) == (Direction.INTERNAL, "sip:b@office.example.net")
+    assert (call.direction, call.phone) == (Direction.INTERNAL, "b")
+
+
+@pytest.mark.parametrize(
+    ("side", "extension"),
+    [
+        ({"extension": "12", "number": "sip:anna@office.example.net"}, "12"),
+        ({"number": "sip:anna@office.example.net"}, "anna"),
+        ({"number": "SIPS:anna"}, "anna"),
+        ({"number": "sip:@office.example.net"}, None),
+        ({"number": "74955550199"}, None),
+    ],
+)
+def test_an_employee_without_an_extension_is_known_by_the_sip_address(side, extension):
+    assert the_call(to=side).extension == extension
+    assert the_call(**{"call_direction": 2, "from": side, "to": {"number": "79165550141"}}).extension == extension
+
+
+def test_an_answered_call_belongs_to_who_answered_and_a_missed_one_to_who_did_not():
+    assert the_call(to={"extension": "31"}, talk_time=1_790_000_011).extension == "31"
+    assert the_call(to={"extension": "12"}).extension == "12"
+
+
+@pytest.mark.parametrize("number", ["anonymous", "Anonymous", "", " ", None])
+def test_a_hidden_number_is_no_number(number):
+    assert the_call(**{"from": {"number": number}}).phone == ""
+
+
+def test_numbers_may_come_as_text():
+    told = {name: str(MISSED[name]) for name in ("call_direction", "create_time", "end_time", "disconnect_reason")}
+    assert the_call(**told | {"talk_time": "1790000005"}) == the_call(talk_time=1_790_000_005)
 
 
 def test_without_a_creation_time_the_start_is_estimated():
@@ -211,7 +259,13 @@ def test_the_event_is_in_the_path_or_else_in_the_keys(path):
     assert isinstance(read(MISSED, path=path)[0], Finished)
 
 
-@pytest.mark.parametrize("path", [("events", "call"), ("events", "dtmf"), ("result", "callback"), ("events",)])
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("events", "call"), ("events", "dtmf"), ("events", "sms"), ("events", "record", "tagged"),
+        ("events", "recognized", "offline"), ("result", "callback"), ("events",),
+    ],
+)  # fmt: skip
 def test_other_events_are_ignored_unread(path):
     assert read("not even json", path=path) == [Ignored("/".join(path))]
 
@@ -246,10 +300,20 @@ def test_a_recording_id_cannot_leave_its_place_in_the_link():
 
 
 @pytest.mark.parametrize(
-    "changes", [{"recording_state": "Continued"}, {"recording_state": None}, {"completion_code": 2200}]
-)
-def test_a_recording_that_is_not_complete_is_ignored(changes):
+    "changes",
+    [
+        {"recording_state": "Started"}, {"recording_state": "Continued"}, {"recording_state": None},
+        {"completion_code": 2200}, {"completion_code": "4002"}, {"recipient": "Mail"},
+    ],
+)  # fmt: skip
+def test_a_recording_that_is_not_complete_or_not_kept_is_ignored(changes):
     assert read(RECORDED | changes, path=("events", "recording")) == [Ignored("events/recording")]
+
+
+@pytest.mark.parametrize("recipient", ["Cloud", "CloudAndMail", None])
+def test_a_recording_that_is_kept_is_linked(recipient):
+    (event,) = read(RECORDED | {"recipient": recipient, "completion_code": "1000"}, path=("events", "recording"))
+    assert event.link
 
 
 def test_an_added_record_is_told_from_its_keys_too():

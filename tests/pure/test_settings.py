@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
+from callbridge.account_settings import AccountSettings, NoMatchPolicy
 from callbridge.settings import (
-    AccountSettings,
     Durability,
-    NoMatchPolicy,
     RedisSettings,
     Settings,
     every_setting,

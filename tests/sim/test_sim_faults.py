@@ -26,6 +26,8 @@ WRITTEN = {
     "slow": "slow=10ms",
     "late-commit": "late-commit=50ms",
     "drip": "drip=100ms",
+    "moved": "moved=elsewhere.example.com",
+    "revoked": "revoked@calls",
 }
 """Values for the faults that need one, or that would take long."""
 

@@ -47,17 +47,6 @@ async def test_two_hundred_at_once_are_stored_once(bench: Bench) -> None:
     assert len({receipt.id for receipts in answers for receipt in receipts}) == 1
 
 
-async def test_the_same_call_with_other_content_is_a_variant_and_the_first_stands(bench: Bench) -> None:
-    [first] = await bench.inbox.put([a_finished_call(duration=10)])
-    [second] = await bench.inbox.put([a_finished_call(duration=99)])
-    assert (second.kind, second.id) == (ReceiptKind.VARIANT, first.id)
-    assert first.id
-    record = await bench.get(first.id)
-    assert record.call and record.call.duration == 10
-    assert record.variants == 1
-    assert [entry["what"] for entry in await bench.records.story(first.id)] == ["variant"]
-
-
 async def test_a_recycled_id_on_another_day_is_another_call(bench: Bench) -> None:
     receipts = await bench.inbox.put(
         [a_finished_call(started_at=1_790_000_000), a_finished_call(started_at=1_790_000_000 + 86_400)]
@@ -131,6 +120,26 @@ async def test_a_recording_after_delivery_is_told_in_the_story(bench: Bench) -> 
     await bench.inbox.put([a_recording()])
     assert [entry["what"] for entry in await bench.records.story(call_id)] == ["delivered", "recording"]
     assert await bench.places(call_id) == ["delivered"]
+
+
+async def test_the_same_webhook_again_but_with_the_recording_brings_it(bench: Bench) -> None:
+    link = "https://rec.example.org/a.mp3"
+    [first] = await bench.inbox.put([a_finished_call(ref="r0", hold=300)])
+    [again] = await bench.inbox.put([a_finished_call(ref="r0", hold=300, link=link)])
+    assert (again.kind, again.id) == (ReceiptKind.DUPLICATE, first.id)
+    await bench.inbox.put([a_finished_call(ref="r0", hold=300, link=link)])
+    [claimed] = (await bench.claim()).calls
+    assert claimed.call and claimed.call.link == link
+    assert [entry["what"] for entry in await bench.records.story(claimed.id)] == ["recording"]
+    [source] = (await bench.tally.read()).sources
+    assert source.counts == {"stored": 1, "duplicate": 2}
+
+
+async def test_a_recording_event_that_tells_what_the_call_told_already_changes_nothing(bench: Bench) -> None:
+    link = "https://rec.example.org/a.mp3"
+    [receipt] = await bench.inbox.put([a_finished_call(ref="r0", hold=300, link=link)])
+    [told] = await bench.inbox.put([a_recording(link=link)])
+    assert (told.kind, told.id) == (ReceiptKind.DUPLICATE, receipt.id)
 
 
 async def test_a_sender_that_gives_up_undoes_no_write_neither_its_own_nor_anothers(bench: Bench) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from callbridge.amocrm.client import build_session
+from callbridge.amocrm.exchange import build_session
 from callbridge.call import CallId
 from callbridge.settings import Settings
 from callbridge.sim.crm import CrmSim
@@ -47,11 +47,14 @@ class Office:
     stopping: asyncio.Event
     ids: list[CallId] = field(default_factory=list)
 
+    @property
+    def inbox(self) -> RedisInbox:
+        return RedisInbox(self.store.scripts, lambda: 1_790_000_100.0, lambda _: None)
+
     async def take_calls(self, *phones: str, **changes: Any) -> list[CallId]:
         """Stores a call for each phone."""
-        inbox = RedisInbox(self.store.scripts, lambda: 1_790_000_100.0, lambda _: None)
         start = len(self.ids)
-        receipts = await inbox.put(
+        receipts = await self.inbox.put(
             [a_finished_call(ref=f"call-{start + n}", phone=phone, **changes) for n, phone in enumerate(phones)]
         )
         self.ids += [receipt.id for receipt in receipts if receipt.id]
@@ -90,12 +93,17 @@ class Office:
 
 @asynccontextmanager
 async def open_office(
-    redis_server: RedisServer, crm: CrmSim, *, delivery: dict[str, Any] | None = None
+    redis_server: RedisServer,
+    crm: CrmSim,
+    *,
+    delivery: dict[str, Any] | None = None,
+    source: dict[str, Any] | None = None,
 ) -> AsyncIterator[Office]:
-    """An office on an emptied Redis."""
+    """An office on an emptied Redis. `source` are further settings of its PBX."""
     async with connected(redis_server.url) as redis:
         await redis.flushall()
-    settings = office_settings(crm.url, delivery=delivery)
+    sources = {"office": {"provider": "generic", "secret": SECRET} | (source or {})}
+    settings = office_settings(crm.url, delivery=delivery, sources=sources)
     stopping = asyncio.Event()
     async with open_store(settings, redis_server.url) as store, build_session() as session:
         yield Office(settings, store, AccountWork("main", settings, store, session, stopping), crm, stopping)

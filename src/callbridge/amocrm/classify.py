@@ -92,28 +92,28 @@ def _stopped(status: int, body: bytes) -> PauseReason | None:
 
 def _bad_request(body: bytes, ids: Mapping[str, CallId]) -> Answer:
     answer = json_object(body) or {}
-    invalid = {ids[key]: item for key, item in _named(answer.get("validation-errors")) if key in ids}
-    speaks_of_ours = any(key in ids for key, _ in _named(answer.get("errors"))) or bool(_calls(answer))
+    invalid = {ids[key]: item for key, item in named(answer.get("validation-errors")) if key in ids}
+    speaks_of_ours = any(key in ids for key, _ in named(answer.get("errors"))) or bool(_calls(answer))
     if speaks_of_ours:
         outcomes = dict(_per_call(answer, ids).outcomes)
         for id_, item in invalid.items():
             if isinstance(outcomes[id_], Unanswered):
-                outcomes[id_] = Refused(_json(item))
+                outcomes[id_] = Refused(shown(item))
         return PerCall(outcomes)
     if invalid:
         # One invalid item fails the request and nothing of it is stored, so its neighbours can go again at once.
-        return PerCall({i: Refused(_json(invalid[i])) if i in invalid else Resend() for i in ids.values()})
+        return PerCall({i: Refused(shown(invalid[i])) if i in invalid else Resend() for i in ids.values()})
     return WholeRefused(_told(400, body))
 
 
 def _per_call(answer: dict[str, Any], ids: Mapping[str, CallId]) -> PerCall:
     outcomes: dict[CallId, Outcome] = {}
-    calls = list(_named(_calls(answer)))
+    calls = list(named(_calls(answer)))
     listed = {ids[key] for key, _ in calls if key in ids}
     for key, item in calls:
         if key in ids and (note := positive(item.get("id"))) is not None:
             outcomes.setdefault(ids[key], _delivered(note, item))
-    for key, item in _named(answer.get("errors")):
+    for key, item in named(answer.get("errors")):
         if key in ids and ids[key] not in listed:  # listed as stored but without a note's id: asked again, not refused
             outcomes.setdefault(ids[key], _error(item))
     return PerCall({id_: outcomes.get(id_, Unanswered(Reason.NOT_IN_ANSWER)) for id_ in ids.values()})
@@ -130,7 +130,7 @@ def _delivered(note: int, item: dict[str, Any]) -> Delivered:
 
 
 def _error(item: dict[str, Any]) -> Outcome:
-    return Unmatched() if positive(item.get("status")) == ENTITY_NOT_FOUND else Refused(_json(item))
+    return Unmatched() if positive(item.get("status")) == ENTITY_NOT_FOUND else Refused(shown(item))
 
 
 def _calls(answer: dict[str, Any]) -> object:
@@ -138,7 +138,7 @@ def _calls(answer: dict[str, Any]) -> object:
     return embedded.get("calls") if isinstance(embedded, dict) else None
 
 
-def _named(items: object) -> Iterator[tuple[str, dict[str, Any]]]:
+def named(items: object) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects of a list that carry a `request_id`, which comes back as text or, from some paths, as a number."""
     candidates: Iterable[object] = items if isinstance(items, list) else ()
     for item in candidates:
@@ -174,11 +174,11 @@ def _seconds(value: object) -> float | None:
 
 def _told(status: int, body: bytes) -> str:
     answer = json_object(body)
-    said = _json(answer) if answer is not None else body[: 16 * MAX_DETAIL].decode("utf-8", "replace")
+    said = shown(answer) if answer is not None else body[: 16 * MAX_DETAIL].decode("utf-8", "replace")
     return bounded(f"HTTP {status}: {said}" if said.strip() else f"HTTP {status}")
 
 
-def _json(value: dict[str, Any]) -> str:
+def shown(value: dict[str, Any]) -> str:
     try:
         return bounded(orjson.dumps(value).decode())
     except TypeError:  # orjson reads deeper nesting than it writes

@@ -1,96 +1,70 @@
-"""The account's HTTP side: one request, told honestly.
+"""One amoCRM account: its calls, notes and users as requests, and what the answers mean.
 
-Apart from the pure modules because it is the only one of the folder that touches the network. Its one hard duty is to
-know whether a request may have been processed: before the first byte is handed to the socket a failure is `NotSent`
-(safe to repeat), after it `NoAnswer`. aiohttp's exceptions do not tell that (a garbage status line arrives as a "400", a
-connection closed by the peer as we write like one that was never used), so a trace hook writes it down for each request.
-
-It follows no redirect, so the token goes to the configured host only; it keeps no cookies; it reads at most 2 MB after
-decompression. It knows nothing of rates, retries and pauses.
+How a request is made is in `exchange`, what opens the account in `credential`, what an answer says in the pure modules. Here
+they meet. It knows nothing of rates, retries and pauses: whoever asks brings a permit for each request.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from types import SimpleNamespace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, TypeVar
 
-import aiohttp
-from yarl import URL
-
-from callbridge import __version__
+from callbridge.amocrm import recordings
 from callbridge.amocrm.classify import bounded, classify
-from callbridge.amocrm.notes import Page, Permit, read_back
+from callbridge.amocrm.credential import Credential
+from callbridge.amocrm.exchange import Exchange, Heard
+from callbridge.amocrm.notes import Page, Permit, likeness_of, read_back
 from callbridge.amocrm.schema import ACCOUNT_PATH, CALLS_PATH, MAX_BATCH, json_object, positive
-from callbridge.amocrm.translate import translate
+from callbridge.amocrm.tokens import Access
+from callbridge.amocrm.translate import by_extension, translate
+from callbridge.amocrm.unsorted import (
+    SWITCHED_OFF,
+    UNSORTED_PATH,
+    LeadWords,
+    classify_leads,
+    lead_item,
+    takes_none,
+)
+from callbridge.amocrm.users import Users, UsersUnreadable, read_users
 from callbridge.call import Call, CallId
-from callbridge.errors import Misconfigured
+from callbridge.errors import Unavailable
+from callbridge.found import ReadBack, Unreadable
+from callbridge.note import LateNote, NoteAnswer, Noted, NoteLook, NoteRefused
 from callbridge.outcome import (
     AccountStopped,
     Answer,
     NoAnswer,
+    NoLead,
     NotSent,
     PauseReason,
     PerCall,
-    ReadBack,
     Ready,
     SlowDown,
+    TokenRefused,
     Translation,
-    Unreadable,
     WholeRefused,
 )
 
-MAX_ANSWER: Final = 2_000_000
-"""Bytes. An answer to 250 calls is below 150 kB, a page of 250 notes below 500 kB."""
+A = TypeVar("A", Answer, NoteAnswer)
 
-IDLE: Final = 5.0
-"""Seconds an unused connection is kept. Servers close theirs after 15 to 75: the longer we keep one, the likelier we
-write into a connection that is just being closed, and then nobody knows whether the batch was read."""
+DEFAULT_WORDS: Final = LeadWords()
 
-OnExchange = Callable[[int | None, str | None, float], None]
-"""Told after each exchange: HTTP status, the answer's X-Request-Id (what the vendor's support asks for), seconds."""
-
-
-@dataclass(slots=True)
-class _Handover:
-    """Whether anything of one request was handed to the socket."""
-
-    begun: bool = False
-
-
-async def _note_handover(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-    if isinstance(context.trace_request_ctx, _Handover):
-        context.trace_request_ctx.begun = True
-
-
-_TRACE: Final = aiohttp.TraceConfig()
-_TRACE.on_request_headers_sent.append(_note_handover)
-_TRACE.on_request_chunk_sent.append(_note_handover)
-
-
-def build_session(*, connections: int = 256) -> aiohttp.ClientSession:
-    """The session that all accounts of a process share. `delivery` bounds the requests under way; `connections` is the
-    last line for file descriptors. Call it inside the running loop, close it last."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, limit_per_host=0, keepalive_timeout=IDLE, ttl_dns_cache=60),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": f"callbridge/{__version__}"},
-        trust_env=False,
-        trace_configs=[_TRACE],
-    )
+NO_TOKEN: Final = NotSent("there is no valid token for the account")
 
 
 @dataclass(frozen=True, slots=True)
 class AccountFound:
-    """The address and the token belong to this account. `clock_ahead`: seconds the CRM's clock is ahead of ours."""
+    """The address and the token belong to this account. `clock_ahead`: seconds the CRM's clock is ahead of ours;
+    `takes_leads`: whether incoming leads are switched on.
+    """
 
     id: int
     name: str
     subdomain: str
     clock_ahead: float | None
+    takes_leads: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,145 +78,196 @@ class AccountProblem:
 AccountCheck = AccountFound | AccountProblem
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+class Classify(Protocol):
+    """What an answer says about the calls of a batch."""
+
+    def __call__(
+        self, status: int, headers: Mapping[str, str], body: bytes, ids: Mapping[str, CallId], *, now: float
+    ) -> Answer: ...
 
 
 class AmoAccount:
-    """One amoCRM account: translates calls into its words, posts them, reads them back."""
+    """Translates calls into the account's words, posts them, reads them back."""
 
     def __init__(
         self,
         name: str,
-        url: str,
-        token: str,
+        credential: Credential,
+        exchange: Exchange,
         *,
         users: Mapping[str, Mapping[str, int]],
-        session: aiohttp.ClientSession,
-        request_timeout: float,
-        connect_timeout: float,
         now: Callable[[], float],
-        on_exchange: OnExchange | None = None,
+        leads: LeadWords = DEFAULT_WORDS,
     ) -> None:
-        """`users` maps source names to their extensions' user ids; `session` comes from `build_session`."""
-        if _TRACE not in session.trace_configs:
-            raise ValueError("without the trace of build_session nobody can tell whether a request was sent")
-        if not token or not token.isascii() or not token.isprintable() or " " in token:
-            raise Misconfigured(f"accounts.{name}.token is not a token: it has spaces or other unusual characters")
+        """`users` maps source names to their extensions' user ids; `leads` is how incoming leads are told."""
         self.name = name
-        try:
-            self._base = str(URL(url)).rstrip("/")
-        except ValueError as error:
-            raise Misconfigured(f"accounts.{name}.url is not an address") from error
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        self._users = users
-        self._session = session
-        self._timeout = aiohttp.ClientTimeout(
-            total=request_timeout, connect=connect_timeout, sock_connect=connect_timeout
-        )
+        self._credential = credential
+        self._exchange = exchange
+        self._users = {source: by_extension(extensions) for source, extensions in users.items()}
         self._now = now
-        self._on_exchange = on_exchange
-        self._ahead: float | None = None
+        self._leads = leads
 
     def translate(self, call: Call) -> Translation:
         return translate(call, self._users.get(call.source, {}))
 
+    def as_lead(self, call: Call) -> Ready:
+        """The call as an incoming lead, for `post_leads`."""
+        return Ready(call.uniq, lead_item(call, self._users.get(call.source, {}), self._leads))
+
+    async def authorise(self, permit: Permit) -> AccountStopped | NotSent | None:
+        """Sees to a token for the next request, which may take requests of its own. None: go on. Raises `StoreUnavailable`,
+        and what `permit` raises.
+        """
+        found = await self._credential.current(permit)
+        return None if isinstance(found, Access) else found
+
     async def post(self, items: Mapping[CallId, Ready]) -> Answer:
         """One request with all of `items`; exactly one answer, never an exception but cancellation."""
+        return await self._post(CALLS_PATH, items, classify)
+
+    async def post_leads(self, items: Mapping[CallId, Ready], permit: Permit) -> Answer:
+        """As `post`, with what `as_lead` made. After a refusal the account is asked whether it has incoming leads at all, for
+        which `permit` is awaited; where nobody can tell, the refusal stands.
+        """
+        answer = await self._post(UNSORTED_PATH, items, classify_leads)
+        refused = isinstance(answer, WholeRefused) or (
+            isinstance(answer, PerCall) and any(isinstance(outcome, NoLead) for outcome in answer.outcomes.values())
+        )
+        if refused:
+            with contextlib.suppress(Unavailable):
+                reader = _Reader(self._credential, self._exchange, permit)
+                await reader.permit()
+                page = await reader.get(ACCOUNT_PATH)
+                facts = json_object(page.body) if isinstance(page, Page) and page.status == 200 else None
+                if facts is not None and facts.get("is_unsorted_on") is False:
+                    return takes_none(items, SWITCHED_OFF)
+        return answer
+
+    async def _post(self, path: str, items: Mapping[CallId, Ready], reads: Classify) -> Answer:
         ids = {ready.uniq: id_ for id_, ready in items.items()}
         if not 0 < len(ids) == len(items) <= MAX_BATCH:
             raise ValueError(f"a batch holds 1 to {MAX_BATCH} calls with a uniq each")
+        access = self._credential.in_hand
+        if access is None:
+            return NO_TOKEN
         body = b"[" + b",".join(ready.item for ready in items.values()) + b"]"
-        heard = await self._exchange("POST", CALLS_PATH, body)
-        if not isinstance(heard, _Heard):
+        heard = await self._exchange.request(access, "POST", path, body)
+        if not isinstance(heard, Heard):
             return heard
-        return classify(heard.status, heard.headers, heard.body, ids, now=self._now())
+        return self._judged(access, reads(heard.status, heard.headers, heard.body, ids, now=self._now()))
 
-    async def read_back(self, uniqs: Collection[str], age: float, permit: Permit) -> ReadBack | Unreadable:
-        """Which of `uniqs` have notes written in the last `age` seconds; every request first awaits `permit`.
+    def _judged(self, access: Access, answer: A) -> A | TokenRefused:
+        """A refused token that can be replaced is no verdict about the account; nor is an address: it may have moved."""
+        match answer:
+            case AccountStopped(PauseReason.UNAUTHORISED | PauseReason.WRONG_HOST as reason, detail):
+                if self._credential.refused(access):
+                    return TokenRefused(detail)
+                if access.generation and reason is PauseReason.UNAUTHORISED:
+                    return replace(answer, reason=PauseReason.REAUTHORISE, detail=f"a fresh token is refused: {detail}")
+            case PerCall() | WholeRefused() | Noted() | NoteRefused():
+                self._credential.worked(access)
+            case _:
+                pass
+        return answer
+
+    async def read_back(self, calls: Collection[Call], age: float, permit: Permit) -> ReadBack | Unreadable:
+        """Which of `calls` have notes written in the last `age` seconds; every request first awaits `permit`.
 
         The CRM compares with its own clock. Where that is behind ours we look as much further back; where we do not know it
         yet, because nothing was heard since the start, one request asks.
         """
-        if self._ahead is None:
-            await permit()
-            await self._exchange("GET", ACCOUNT_PATH)
-        since = self._now() + min(0.0, self._ahead or 0.0) - age
-        return await read_back(self._get, uniqs, int(since), permit)
+        reader = _Reader(self._credential, self._exchange, permit)
+        wanted = {call.uniq: likeness_of(call) for call in calls}
+        return await read_back(reader.get, wanted, await self._since(age, reader), reader.permit)
+
+    async def add_note(self, note: LateNote, permit: Permit) -> NoteAnswer:
+        """One request with the note, its slot already taken, and after a 404 another, for which `permit` is awaited."""
+        path = recordings.path_of(note)
+        if path is None:
+            return recordings.NO_CARD
+        access = self._credential.in_hand
+        if access is None:
+            return NO_TOKEN
+        heard = await self._exchange.request(access, "POST", path, recordings.body_of(note))
+        if not isinstance(heard, Heard):
+            return heard
+        if heard.status == 404:
+            reader = _Reader(self._credential, self._exchange, permit)
+            return await recordings.why_not_found(reader.get, reader.permit)
+        return self._judged(access, recordings.read_answer(heard.status, heard.headers, heard.body, now=self._now()))
+
+    async def find_note(self, note: LateNote, age: float, permit: Permit) -> NoteLook:
+        """Whether the note was written on its card in the last `age` seconds; as `read_back`."""
+        reader = _Reader(self._credential, self._exchange, permit)
+        return await recordings.find(reader.get, note, await self._since(age, reader), reader.permit)
+
+    async def _since(self, age: float, reader: _Reader) -> int:
+        """`age` seconds ago by the CRM's clock, or earlier."""
+        if self._exchange.ahead is None:
+            await reader.permit()
+            await reader.get(ACCOUNT_PATH)
+        return int(self._now() + min(0.0, self._exchange.ahead or 0.0) - age)
 
     async def check(self) -> AccountCheck:
-        """Does this token open this account? One request, nothing written."""
-        heard = await self._exchange("GET", ACCOUNT_PATH)
-        if not isinstance(heard, _Heard):
+        """Does this token open this account? One request, nothing written, and no token is replaced for it."""
+        access = self._credential.in_hand
+        if access is None:
+            return AccountProblem(PauseReason.REAUTHORISE, NO_TOKEN.detail)
+        heard = await self._exchange.request(access, "GET", ACCOUNT_PATH)
+        if not isinstance(heard, Heard):
             return AccountProblem(None, heard.detail)
         facts = json_object(heard.body) if heard.status == 200 else None
         if facts is not None and (number := positive(facts.get("id"))) is not None:
             name, subdomain = (bounded(str(facts.get(key) or "")) for key in ("name", "subdomain"))
-            return AccountFound(number, name, subdomain, self._clock_ahead(heard.headers))
+            on = facts.get("is_unsorted_on")
+            clock_ahead, takes_leads = self._exchange.clock_ahead(heard.headers), on if isinstance(on, bool) else None
+            return AccountFound(number, name, subdomain, clock_ahead, takes_leads)
         answer = classify(heard.status, heard.headers, heard.body, {}, now=self._now())
         match answer:
             case AccountStopped(reason, detail):
                 return AccountProblem(reason, detail)
-            case NotSent(detail) | NoAnswer(detail) | WholeRefused(detail):
+            case NotSent(detail) | NoAnswer(detail) | WholeRefused(detail) | TokenRefused(detail):
                 return AccountProblem(None, detail)
             case SlowDown():
                 return AccountProblem(None, f"HTTP {heard.status}: too many requests")
             case PerCall():
                 return AccountProblem(PauseReason.WRONG_HOST, "something answers, but not as an amoCRM account")
 
-    async def _get(self, path: str) -> Page | NotSent | NoAnswer:
-        heard = await self._exchange("GET", path)
-        return Page(heard.status, heard.body) if isinstance(heard, _Heard) else heard
-
-    async def _exchange(self, method: str, path: str, body: bytes | None = None) -> _Heard | NotSent | NoAnswer:
-        handover = _Handover()
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        status: int | None = None
-        request_id: str | None = None
-        try:
-            async with self._session.request(
-                method,
-                URL(self._base + path, encoded=True),
-                data=body,
-                headers=self._headers,
-                allow_redirects=False,
-                timeout=self._timeout,
-                trace_request_ctx=handover,
-            ) as response:
-                status = response.status
-                request_id = bounded(response.headers.get("X-Request-Id", "")) or None
-                content, whole = await _read(response)
-        except (aiohttp.ClientError, OSError) as error:
-            detail = bounded(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-            if not handover.begun:
-                return NotSent(detail)
-            return NoAnswer(detail, too_heavy=isinstance(error, TimeoutError))
-        finally:
-            if self._on_exchange is not None:
-                self._on_exchange(status, request_id, loop.time() - begun)
-        if not whole and 200 <= status < 300:
-            return NoAnswer(f"HTTP {status} with more than {MAX_ANSWER} bytes")
-        ahead = self._clock_ahead(response.headers)
-        self._ahead = self._ahead if ahead is None else ahead
-        return _Heard(status, response.headers, content)
-
-    def _clock_ahead(self, headers: Mapping[str, str]) -> float | None:
-        try:
-            return parsedate_to_datetime(headers["Date"]).timestamp() - self._now()
-        except (KeyError, ValueError, OverflowError):
-            return None
+    async def users(self) -> Users | UsersUnreadable:
+        """Who works in this account. Unpaced, for a person at a terminal; the pages are bounded."""
+        reader = _Reader(self._credential, self._exchange, _at_once)
+        await reader.permit()
+        return await read_users(reader.get)
 
 
-async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-    """The body up to the bound, and whether that was all. Decompression happens chunk by chunk, inside the bound."""
-    content = bytearray()
-    async for chunk in response.content.iter_chunked(65_536):
-        content += chunk
-        if len(content) > MAX_ANSWER:
-            response.close()
-            return bytes(content[:MAX_ANSWER]), False
-    return bytes(content), True
+class _Reader:
+    """Requests that only read: a refused token is replaced, and the same is asked once more, at its own permit."""
+
+    def __init__(self, credential: Credential, exchange: Exchange, permit: Permit) -> None:
+        self._credential = credential
+        self._exchange = exchange
+        self._permit = permit
+
+    async def permit(self) -> None:
+        """First the token, which may take a while, then the slot."""
+        await self._credential.current(self._permit)
+        await self._permit()
+
+    async def get(self, path: str) -> Page | NotSent | NoAnswer:
+        access, heard = await self._ask(path)
+        if access and isinstance(heard, Heard) and heard.status == 401 and self._credential.refused(access):
+            await self.permit()
+            access, heard = await self._ask(path)
+        if not isinstance(heard, Heard):
+            return heard
+        if access and heard.status in {200, 204}:
+            self._credential.worked(access)
+        return Page(heard.status, heard.body)
+
+    async def _ask(self, path: str) -> tuple[Access | None, Heard | NotSent | NoAnswer]:
+        access = self._credential.in_hand
+        return access, NO_TOKEN if access is None else await self._exchange.request(access, "GET", path)
+
+
+async def _at_once() -> None:
+    """The permit of a person at a terminal."""

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 CALLS_PATH: Final = "/api/v4/calls"
 ACCOUNT_PATH: Final = "/api/v4/account"
+USERS_PATH: Final = "/api/v4/users"
 
 MAX_BATCH: Final = 250
 """Entities in one write (page of limits; 50 advised). One more is answered 422."""

@@ -35,7 +35,7 @@ _SPACING = frozenset(" ()-./\u2010\u2011\u2012\u2013\u2014\u2212")
 
 
 def translate(call: Call, users: Mapping[str, int]) -> Translation:
-    """`users` maps the extensions of the call's source to amoCRM user ids."""
+    """`users` maps the extensions of the call's source, as `by_extension` has them, to amoCRM user ids."""
     if call.direction is Direction.INTERNAL:
         return NotForCrm(Reason.INTERNAL_CALL)
     phone = dialable(call.phone)
@@ -54,7 +54,7 @@ def translate(call: Call, users: Mapping[str, int]) -> Translation:
 
 
 def _item(call: Call, phone: str, users: Mapping[str, int]) -> CallItem:
-    user = None if call.extension is None else users.get(call.extension)
+    user = None if call.extension is None else users.get(extension_key(call.extension))
     return CallItem(
         direction="inbound" if call.direction is Direction.INBOUND else "outbound",
         phone=phone,
@@ -70,6 +70,16 @@ def _item(call: Call, phone: str, users: Mapping[str, int]) -> CallItem:
         call_responsible=user,
         created_by=user,
     )
+
+
+def extension_key(written: str) -> str:
+    """What two spellings of one extension, login or e-mail share."""
+    return " ".join(written.split()).casefold()
+
+
+def by_extension(users: Mapping[str, int]) -> dict[str, int]:
+    """A source's map of extensions as people wrote it, ready for `translate`."""
+    return {extension_key(extension): user for extension, user in users.items()}
 
 
 def dialable(written: str) -> str:

@@ -14,9 +14,10 @@ from callbridge.commands.frame import Found, opened, run, settings_of
 from callbridge.commands.output import calls_table, coloured, console, local, notes, plain, span, table, write_json
 from callbridge.ops.filters import Filter
 from callbridge.ops.health import Status, states
-from callbridge.ops.inspect import Story
+from callbridge.ops.inspect import Listed, Story
 from callbridge.settings import Settings
 from callbridge.store.presence import GONE_AFTER
+from callbridge.store.tally import Pause
 
 app = typer.Typer(no_args_is_help=True, help="Look at stored calls.")
 
@@ -98,7 +99,7 @@ def show_story(story: Story, *, as_json: bool) -> None:
         "extension": story.extension,
         "result": story.result,
         "recording": call.link,
-        "card in the CRM": f"{call.entity_type} {call.entity_id}, note {call.note_id}" if call.note_id else None,
+        "card in the CRM": _card(call),
         "received": local(call.received_at),
         "requests made": call.attempts,
         "came again": f"{call.duplicates} times the same, {call.variants} times different",
@@ -118,6 +119,13 @@ def show_story(story: Story, *, as_json: bool) -> None:
     out.print(plain(story.body.decode("utf-8", "replace")), soft_wrap=True)
 
 
+def _card(call: Listed) -> str | None:
+    if not call.entity_type:
+        return None
+    card = f"{call.entity_type} {call.entity_id or 'unknown'}"
+    return f"{card}, note {call.note_id}" if call.note_id else card
+
+
 def status(context: typer.Context, as_json: options.Json = False) -> None:
     """Say in one sentence whether anything is wrong, then figures.
 
@@ -130,6 +138,13 @@ def status(context: typer.Context, as_json: options.Json = False) -> None:
         _show_status(found, console())
     if not found.ok:
         raise Found
+
+
+def _next(pause: Pause) -> str:
+    if pause.probe_in is not None:
+        return f"next try in {span(pause.probe_in)}"
+    ends = f"until {local(pause.until)}" if pause.until else "until it is resumed"
+    return f"by {pause.owner}, {ends}: {pause.detail}"
 
 
 async def _status(settings: Settings) -> Status:
@@ -153,7 +168,7 @@ def _show_status(found: Status, out: Console) -> None:
         pause, slowed = account.pause, account.slowed
         told = f"next try in {span(slowed.ask_in)}: {slowed.why}" if slowed else ""
         if pause:
-            told = f"{pause.reason.value} since {local(pause.since)}, next try in {span(pause.probe_in)}"
+            told = f"{pause.reason.value} since {local(pause.since)}, {_next(pause)}"
         figures = (str(account.waiting), span(account.oldest_waiting), str(account.uncertain), str(account.parked))
         accounts.add_row(plain(account.account), *figures, plain(told))
     sources = table("source", "last webhook", "webhooks")

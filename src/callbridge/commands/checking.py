@@ -8,14 +8,27 @@ from typing import Annotated, Final
 
 import typer
 
-from callbridge.amocrm.client import build_session
+from callbridge.account_settings import NoMatchPolicy
+from callbridge.amocrm.credential import Fixed, long_lived
+from callbridge.amocrm.exchange import build_session
+from callbridge.amocrm.tokens import TokenPair
 from callbridge.commands import options
 from callbridge.commands.frame import Found, redis_in_use, run, settings_of
 from callbridge.commands.output import coloured, console, plain, table, write_json
+from callbridge.credentials import token_vault
 from callbridge.embedded import find_server, url_of
 from callbridge.errors import Misconfigured, StoreUnavailable
-from callbridge.intake.providers import check_source
-from callbridge.ops.health import Check, Level, account_checks, clock_check, durability_checks
+from callbridge.intake.providers import check_source, provider_named
+from callbridge.intake.providers.base import Source, Traits
+from callbridge.ops.authorised import authorisation
+from callbridge.ops.health import (
+    Check,
+    Level,
+    account_checks,
+    authorisation_checks,
+    clock_check,
+    durability_checks,
+)
 from callbridge.settings import Settings
 from callbridge.store.clock import clock_ahead
 from callbridge.store.connect import ping
@@ -66,36 +79,73 @@ def _configured(settings: Settings) -> Iterator[Check]:
     for name, value in (("account", settings.accounts), ("source", settings.sources)):
         if not value:
             yield Check(f"{name}s", Level.WARNING, f"no {name} is configured")
+    for name, account in settings.accounts.items():
+        if not account.uses_oauth:
+            yield from authorisation_checks(name, authorisation(name, account, None, time.time()))
     for name, source in sources(settings).items():
         try:
             check_source(source)
+            provider = provider_named(source.provider)
         except Misconfigured as error:
             yield Check(f"source {name}", Level.PROBLEM, str(error))
         else:
-            yield Check(f"source {name}", Level.OK, f"{source.provider}, account {source.account}")
+            yield Check(f"source {name}", Level.OK, f"{provider.title} ({source.provider}), account {source.account}")
+            has_zone = "timezone" in settings.sources[name].model_fields_set
+            yield from (
+                Check(f"settings of {name}", Level.WARNING, line) for line in _gaps(source, provider.traits, has_zone)
+            )
         if any(len(secret) < GUESSABLE for secret in (*source.secrets, source.path_token or "-" * GUESSABLE)):
             yield Check(f"secrets of {name}", Level.WARNING, f"shorter than {GUESSABLE} characters: easy to guess")
 
 
+def _gaps(source: Source, traits: Traits, has_zone: bool) -> Iterator[str]:
+    """What this PBX needs to be told right, and this source lacks."""
+    if traits.signs_url and source.public_url is None:
+        yield "signs the address it was given: behind a proxy its webhooks hold only with receiver.public_url"
+    if traits.has_legs and not source.hold:
+        yield "tells of one call in several webhooks: without hold (10s) a transferred call may be posted by its first part"
+    if traits.wall_clock and not has_zone:
+        yield "tells times without an offset, and timezone is not set: they are taken for UTC"
+
+
 async def _reached(settings: Settings) -> list[Check]:
     found: list[Check] = []
+    pairs: dict[str, TokenPair | str] = {}
     if settings.redis.url is None and not await ping(url_of(settings.data_dir)):
         found.append(_embedded_to_be())
     else:
         try:
             async with open_store(settings, await redis_in_use(settings)) as store:
                 found += await _redis(settings, store)
+                pairs = await _pairs(settings, store)
         except (Misconfigured, StoreUnavailable) as error:
             found.append(Check("redis", Level.PROBLEM, str(error)))
     async with build_session() as session:
-        for name in settings.accounts:
-            try:
-                client = account_client(name, settings, session)
-            except Misconfigured as error:
-                found.append(Check(f"account {name}", Level.PROBLEM, str(error)))
+        for name, account in settings.accounts.items():
+            pair = pairs.get(name)
+            if account.uses_oauth:
+                found += authorisation_checks(name, authorisation(name, account, pair, time.time()))
+            if account.token is not None:
+                opens = long_lived(name, account.url, account.token.get_secret_value())
+            elif isinstance(pair, TokenPair) and pair.is_for(account.url) and time.time() < pair.expires_at:
+                opens = Fixed(pair.in_use)  # looked at, and not replaced: nothing here changes anything
             else:
-                found += account_checks(name, await client.check())
+                continue
+            seen = await account_client(name, settings, session, opens).check()
+            found += account_checks(name, seen, wants_leads=account.no_match.policy is NoMatchPolicy.UNSORTED)
     return found
+
+
+async def _pairs(settings: Settings, store: Store) -> dict[str, TokenPair | str]:
+    """The stored pair of each account that uses OAuth and has one, or why it cannot be read."""
+    pairs: dict[str, TokenPair | str] = {}
+    for name in (name for name, account in settings.accounts.items() if account.uses_oauth):
+        try:
+            if (pair := await token_vault(name, settings, store.scripts).load()) is not None:
+                pairs[name] = pair
+        except Misconfigured as error:
+            pairs[name] = str(error)
+    return pairs
 
 
 def _embedded_to_be() -> Check:

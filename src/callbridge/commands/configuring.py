@@ -7,6 +7,7 @@ from typing import Annotated
 
 import orjson
 import typer
+from cryptography.fernet import Fernet
 
 from callbridge import guide
 
@@ -19,6 +20,12 @@ def example(
 ) -> None:
     """Print a file with every setting, its description and its default."""
     sys.stdout.write(guide.env_example() if env else guide.example())
+
+
+@app.command("key")
+def key() -> None:
+    """Print a fresh sealing key (CALLBRIDGE_SEALING__KEY), under which tokens of OAuth are stored."""
+    sys.stdout.write(f"{Fernet.generate_key().decode()}\n")
 
 
 @app.command("schema")

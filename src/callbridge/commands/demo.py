@@ -25,17 +25,17 @@ from callbridge.commands.frame import Found, inspector, run
 from callbridge.commands.output import coloured, console, plain, table, write_json
 from callbridge.commands.posting import post_all, told
 from callbridge.commands.rehearsal import (
-    OFFICE,
-    SHOP,
+    PBXS,
     Account,
-    Keys,
     Script,
     account,
+    made_up_keys,
     made_up_settings,
     script,
     under_way,
 )
 from callbridge.commands.roles import Product, product, tell_hooks
+from callbridge.commands.senders import hook_at
 from callbridge.commands.stopping import stop_signals
 from callbridge.embedded import embedded_redis
 from callbridge.guide import secret_values
@@ -79,7 +79,7 @@ def demo(
 ) -> None:
     """Show the whole product at work on simulated parts.
 
-    Sample calls of two PBXs go to a simulated CRM over real HTTP. Nothing outside is touched.
+    Sample calls of several PBXs go to a simulated CRM over real HTTP. Nothing outside is touched.
     """
     del context
     found = run(_demo(calls, leave=leave, out=None if as_json else console()))
@@ -114,7 +114,7 @@ async def _staged(calls: int, stopping: asyncio.Event) -> AsyncIterator[Stage]:
         crm = CrmSim(SimConfig(rate=RATE, contacts=CONTACTS))
         await crm.start()
         stack.push_async_callback(crm.stop)
-        keys = Keys()
+        keys = made_up_keys()
         settings = made_up_settings(keys, crm=crm.url, data_dir=Path(folder))
         observe.configure(settings.log, role="demo", secrets=secret_values(settings))
         redis = await stack.enter_async_context(embedded_redis(settings.data_dir))
@@ -122,22 +122,21 @@ async def _staged(calls: int, stopping: asyncio.Event) -> AsyncIterator[Stage]:
         store = await stack.enter_async_context(open_store(settings, redis))
         running = await stack.enter_async_context(product(settings, redis))
         numbers = [seeded_number(index) for index in range(CONTACTS)]
-        played = script(calls, keys, numbers, time.time)
+        played = script(calls, keys, numbers, time.time, running.url)
         yield Stage(settings, redis, crm, store, running, played, began=time.monotonic())
 
 
 async def _play(stage: Stage) -> None:
-    """Both PBXs send at once, each its own calls in order."""
+    """All PBXs send at once, each its own calls in order."""
 
     def answered(status: int) -> None:
         stage.answers[status] += 1
 
-    hooks = f"{stage.product.url}/hooks"
     async with aiohttp.ClientSession() as session:
         await asyncio.gather(
             *(
-                post_all(session, f"{hooks}/{source}", stage.played.webhooks[source], answered)
-                for source in (OFFICE, SHOP)
+                post_all(session, hook_at(stage.product.url, source), webhooks, answered)
+                for source, webhooks in stage.played.webhooks.items()
             )
         )
 
@@ -183,7 +182,7 @@ def _announce(stage: Stage, out: Console, *, leave: bool) -> None:
     tell_hooks(stage.settings, stage.product.url)
     out.print(plain(f"Look       CALLBRIDGE_REDIS__URL={stage.redis} callbridge calls list"))
     end = "Ends when all are settled." if leave else "Ctrl-C ends it."
-    out.print(plain(f"\n{stage.played.calls} calls of two PBXs are on their way to the CRM. {end}\n"))
+    out.print(plain(f"\n{stage.played.calls} calls of {len(PBXS)} PBXs are on their way to the CRM. {end}\n"))
 
 
 @contextlib.contextmanager

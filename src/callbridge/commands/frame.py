@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from typing import Any, Final, TypeVar
 import typer
 
 from callbridge import configuration
+from callbridge.credentials import expiries
 from callbridge.embedded import url_of
 from callbridge.errors import CallbridgeError, Misconfigured, StoreUnavailable
+from callbridge.ops.authorised import token_end
 from callbridge.ops.inspect import Inspector
 from callbridge.settings import Settings
 from callbridge.store.connect import ping
@@ -109,4 +112,5 @@ def inspector(store: Store, settings: Settings) -> Inspector:
         store.presence,
         lambda: stands(store.scripts.redis, settings.redis.durability),
         settings.accounts,
+        lambda: {name: token_end(at, time.time()) for name, at in expiries(settings).items()},
     )

@@ -1,4 +1,4 @@
-"""What the demo plays and how it is judged: made-up settings, sample calls of two PBXs, the final account.
+"""What the demo plays and how it is judged: made-up settings, sample calls of several PBXs, the final account.
 
 Every call that was sent has to be found in exactly one state, and every delivered one exactly once at the CRM. Opens
 nothing; `demo` runs it.
@@ -11,44 +11,60 @@ import itertools
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from callbridge.commands.senders import hook_at, known_as
 from callbridge.ops.health import states
 from callbridge.settings import Settings
-from callbridge.sim.pbx import Credentials, SignedWebhook, sign_generic
-from callbridge.sim.traffic import traffic
+from callbridge.sim.speakers import speaker_named
+from callbridge.sim.speakers.base import Credentials, SignedWebhook, Told
+from callbridge.sim.traffic import Mix, traffic
 from callbridge.store.tally import Tally
 
-OFFICE, SHOP = "office", "shop"
-"""The two sources: a Mango PBX, and one that sends the canonical webhook."""
+PBXS: Final = {
+    "office": "mango",
+    "shop": "generic",
+    "support": "zadarma",
+    "branch": "megafon",
+    "workshop": "asterisk",
+    "agency": "twilio",
+    "clinic": "preset:ringostat",
+}
+"""The sources of the demo and the provider of each."""
+
+ODD: Final = "shop"
+"""The source that sends the odd ones: the canonical webhook can tell anything."""
 
 UNDER_WAY: Final = ("queued", "retrying", "sending", "uncertain")
 
-DUPLICATES, UNKNOWN = 0.05, 0.06
-"""Shares of calls that come twice, and of numbers that nobody in the CRM has."""
+MIX: Final = Mix(duplicates=0.05, unknown=0.06, sooner=0.2, late=0.2, never=0.1, transferred=0.2, internal=0.04)
+
+HOLD: Final = "1s"
+"""How long a call waits for its recording and its legs: these PBXs tell both within a moment."""
+
+TIMEZONE: Final = "Europe/Moscow"
 
 ENOUGH: Final = 10
 """Calls from which on there is room for odd ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Credentials of both sources, made up for one run."""
-
-    office: Credentials = field(
-        default_factory=lambda: Credentials(secret=secrets.token_hex(16), key=secrets.token_hex(16))
-    )
-    shop: Credentials = field(
-        default_factory=lambda: Credentials(secret=f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}")
-    )
+def made_up_keys() -> dict[str, Credentials]:
+    """Credentials of every source, made up for one run."""
+    return {source: _made_up(provider) for source, provider in PBXS.items()}
 
 
-def made_up_settings(keys: Keys, *, crm: str, data_dir: Path) -> Settings:
-    """One account, two sources, a free port."""
+def _made_up(provider: str) -> Credentials:
+    if provider == "generic":
+        return Credentials(secret=f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}")
+    return Credentials(secret=secrets.token_hex(16), key=secrets.token_hex(16), timezone=TIMEZONE)
+
+
+def made_up_settings(keys: Mapping[str, Credentials], *, crm: str, data_dir: Path) -> Settings:
+    """One account, a source for each PBX, a free port."""
     return Settings.model_validate(
         {
             "data_dir": data_dir,
@@ -56,8 +72,14 @@ def made_up_settings(keys: Keys, *, crm: str, data_dir: Path) -> Settings:
             "receiver": {"port": 0},
             "accounts": {"demo": {"url": crm, "token": secrets.token_hex(16)}},
             "sources": {
-                OFFICE: {"provider": "mango", "key": keys.office.key, "secret": keys.office.secret},
-                SHOP: {"provider": "generic", "secret": keys.shop.secret},
+                source: {
+                    "provider": provider,
+                    "key": keys[source].key or None,
+                    "secret": keys[source].secret,
+                    "timezone": keys[source].timezone,
+                    "hold": HOLD,
+                }
+                for source, provider in PBXS.items()
             },
         }
     )
@@ -72,27 +94,24 @@ class Script:
     webhooks: Mapping[str, Iterator[SignedWebhook]]
 
 
-def script(calls: int, keys: Keys, numbers: Sequence[str], now: Callable[[], float]) -> Script:
+def script(
+    calls: int, keys: Mapping[str, Credentials], numbers: Sequence[str], now: Callable[[], float], url: str
+) -> Script:
+    """`url` is the receiver's: some PBXs sign it."""
     odd = list(_odd_ones(calls, now)) if calls >= ENOUGH else []
-    usual = calls - len(odd)
-    office = traffic(
-        "mango", keys.office, usual // 2, now=now, seed=1, numbers=numbers, duplicates=DUPLICATES, unknown=UNKNOWN
-    )
-    shop = traffic(
-        "generic",
-        keys.shop,
-        usual - usual // 2,
-        now=now,
-        seed=2,
-        numbers=numbers,
-        duplicates=DUPLICATES,
-        unknown=UNKNOWN,
-    )
+    share, more = divmod(calls - len(odd), len(PBXS))
+    webhooks: dict[str, Iterator[SignedWebhook]] = {}
+    for place, (source, provider) in enumerate(PBXS.items()):
+        held = known_as(keys[source], hook_at(url, source), source)
+        count = share + (place < more)
+        webhooks[source] = traffic(speaker_named(provider), held, count, now=now, seed=place, numbers=numbers, mix=MIX)
+    speaker = speaker_named(PBXS[ODD])
     signed = (
-        sign_generic(keys.shop, body, now=now(), message_id=f"msg_odd_{number}") for number, body in enumerate(odd)
+        speaker.sign(Told(speaker.events[0], body), keys[ODD], now=now(), message_id=f"msg_odd_{number}")
+        for number, body in enumerate(odd)
     )
-    undecodable = sum(body.startswith(b"<") for body in odd)
-    return Script(calls, undecodable, {OFFICE: office, SHOP: itertools.chain(signed, shop)})
+    webhooks[ODD] = itertools.chain(signed, webhooks[ODD])
+    return Script(calls, sum(body.startswith(b"<") for body in odd), webhooks)
 
 
 def _odd_ones(calls: int, now: Callable[[], float]) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""`callbridge sim crm`: the simulated CRM on its own, to rehearse with."""
+"""`callbridge sim`: the simulated CRM on its own, to rehearse with; the simulated PBXs are in `playing`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from callbridge import observe
+from callbridge.commands import playing
 from callbridge.commands.frame import WrongUsage, run
 from callbridge.commands.output import console, notes, plain, table
 from callbridge.commands.stopping import stop_signals
@@ -19,6 +20,7 @@ from callbridge.sim.faults import FAULTS
 from callbridge.values import is_loopback, parse_duration
 
 app = typer.Typer(no_args_is_help=True, help="Parts of the outside world, simulated.")
+app.command("pbx")(playing.pbx)
 
 PORT = 8100
 
@@ -44,6 +46,17 @@ def crm(
     ban_after: Annotated[int, typer.Option(min=0, help="Ban after so many 429s in a minute; 0: never.")] = 0,
     ban_for: Annotated[str, typer.Option(metavar="DURATION", help="How long a ban lasts.")] = "1m",
     latency: Annotated[str, typer.Option(metavar="DURATION", help="Time between storing and answering.")] = "0s",
+    client_id: Annotated[
+        str, typer.Option(metavar="ID", help="OAuth: accept tokens of this integration only, issued here.")
+    ] = "",
+    client_secret: Annotated[str, typer.Option(metavar="SECRET", help="OAuth: its secret; unset: any.")] = "",
+    redirect_uri: Annotated[str, typer.Option(metavar="URL", help="OAuth: its redirect address; unset: any.")] = "",
+    access_life: Annotated[
+        str, typer.Option("--token-life", metavar="DURATION", help="OAuth: life of an access token.")
+    ] = "1d",
+    grace_refresh: Annotated[
+        bool, typer.Option("--grace-refresh", help="OAuth: a used refresh token is good until the new pair is used.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the lots drawn for shares and shuffles.")] = 0,
 ) -> None:
     """Run a CRM that behaves like the real one, and misbehaves when asked to. For loopback: its controls take no password."""
@@ -63,6 +76,11 @@ def crm(
             ban_for=_seconds("--ban-for", ban_for),
             latency=_seconds("--latency", latency),
             faults=tuple(fault or ()),
+            client_id=client_id,
+            client_secret=client_secret,
+            redirect_uri=redirect_uri,
+            token_life=_seconds("--token-life", access_life),
+            grace_refresh=grace_refresh,
             seed=seed,
         )
     except ValueError as error:
@@ -85,6 +103,8 @@ async def _serve(config: SimConfig, host: str, port: int) -> None:
         observe.event("sim.started", url=sim.url)
         out = console()
         out.print(plain(f"CRM        {sim.url}   set it as CALLBRIDGE_ACCOUNTS__MAIN__URL, with any token"))
+        if config.client_id:
+            out.print(plain("OAuth      authorise with `callbridge accounts authorise`; any other token is refused"))
         out.print(plain(f"Controls   {sim.url}/_sim   what it saw: /_sim/requests, /_sim/notes, /_sim/summary"))
         try:
             await stopping.wait()

@@ -8,43 +8,22 @@ sent again. What an answer means is decided in `settle`; this module reads the c
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 
 from callbridge import observe
 from callbridge.call import Call, CallId
 from callbridge.claim import Claim, Claimed, Nothing, Paused
+from callbridge.delivery.books import Books
 from callbridge.delivery.learnt import Learnt, Terms
+from callbridge.delivery.ports import Crm, Pace, Queue, Select
 from callbridge.delivery.settle import STOP_LOSS, GoOn, Plan, plan, untranslated
 from callbridge.delivery.split import halves
+from callbridge.delivery.strangers import Round, Strangers
 from callbridge.errors import AccountSlowed, StoreUnavailable
-from callbridge.outcome import Answer, PauseReason, Ready, Settlement, Translation
-
-
-class Queue(Protocol):
-    async def claim(self, account: str, size: int) -> Claim | Paused | Nothing: ...
-    async def mark_sending(self, fence: int, ids: Sequence[CallId], *, batch: str, lease: float) -> set[CallId]: ...
-    async def settle(self, fence: int, settlements: Sequence[Settlement], facts: Mapping[str, Any]) -> set[CallId]: ...
-    async def release(self, fence: int, ids: Sequence[CallId]) -> int: ...
-    async def renew(self, fence: int, ids: Sequence[CallId], lease: float) -> None: ...
-    async def reprobe(self, account: str) -> None: ...
-    async def pause(self, account: str, reason: PauseReason, detail: str, first: float, at_most: float) -> bool: ...
-    async def resume(self, account: str) -> float | None: ...
-
-
-class Crm(Protocol):
-    def translate(self, call: Call) -> Translation: ...
-    async def post(self, items: Mapping[CallId, Ready]) -> Answer: ...
-
-
-class Pace(Protocol):
-    @property
-    def free_in(self) -> float: ...
-    async def take(self) -> float: ...
-    def holds(self, slot: float) -> bool: ...
-    async def slow(self, seconds: float, why: str) -> None: ...
-    async def steady(self) -> None: ...
-
+from callbridge.outcome import NotForCrm, Ready, Translation
 
 LEAD = 0.03
 """Seconds before its slot at which a batch is claimed and translated, so that the slot is not spent on that."""
@@ -61,8 +40,6 @@ STAY = 2.0
 MARKS = 3
 """Times that a late batch is marked anew. Where the store is always that slow, the rate is out of reach anyway."""
 
-RECORD_PAUSE = 0.2
-
 
 class Drain:
     """Drains one account until nothing is due or `stopping` is set. `run` may be called again and again; what it learnt
@@ -77,6 +54,7 @@ class Drain:
         crm: Crm,
         pace: Pace,
         terms: Terms,
+        select: Select,
         stopping: asyncio.Event,
         jitter: Callable[[], float],
         new_batch: Callable[[], str],
@@ -86,10 +64,13 @@ class Drain:
         self._crm = crm
         self._pace = pace
         self._terms = terms
+        self._select = select
         self._stopping = stopping
         self._jitter = jitter
         self._new_batch = new_batch
+        self._books = Books(account, queue=queue, lease=terms.lease)
         self._learnt = Learnt(account, queue=queue, pace=pace, terms=terms)
+        self._strangers = Strangers(account, queue=queue, crm=crm)
         self._in_flight: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -106,7 +87,8 @@ class Drain:
         if len(self._in_flight) >= self._terms.max_in_flight:
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
             return True
-        await asyncio.sleep(max(0.0, self._pace.free_in - LEAD))
+        if await self._stopped_within(self._pace.free_in - LEAD):
+            return False
         size = self._learnt.size.now
         match await self._queue.claim(self._account, size):
             case Claim() as claim:
@@ -120,6 +102,13 @@ class Drain:
                 return await self._idle(ask_in, stay=STAY)
             case other:
                 assert_never(other)
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        """Waits, but not for what is to stop; the account may be a slow one."""
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), seconds)
+        return self._stopping.is_set()
 
     async def _idle(self, ask_in: float | None, stay: float = LINGER) -> bool:
         """Waits for what is in flight, or a moment; False when there is nothing to stay for."""
@@ -135,11 +124,11 @@ class Drain:
 
     async def _begin(self, claim: Claim, *, full: bool) -> None:
         """Translates, waits for a slot, and lets the request go its way."""
-        translations = {call.id: self._crm.translate(call.call) if call.call else None for call in claim.calls}
+        translations = {call.id: self._translated(call.call) if call.call else None for call in claim.calls}
         ready = {call_id: item for call_id, item in translations.items() if isinstance(item, Ready)}
         unsent = [settled for call_id, item in translations.items() if (settled := untranslated(call_id, item))]
         if unsent:
-            await self._record(claim, Plan(GoOn(), tuple(unsent)), {})
+            await self._books.record(claim, Plan(GoOn(), tuple(unsent)), {})
         batch = [call for call in claim.calls if call.id in ready]
         if not batch:
             if claim.probe:
@@ -147,23 +136,42 @@ class Drain:
             return
         slot = await self._slot(claim, batch)
         if slot is None:
+            await self._leave(claim)
             return
         task = asyncio.create_task(self._send_all(claim, batch, ready, slot, full=full))
         self._in_flight.add(task)
         task.add_done_callback(self._landed)
 
-    async def _slot(self, claim: Claim, calls: Sequence[Claimed]) -> float | None:
-        """Waits for a slot. Where there is none, because the account was slowed meanwhile or the store is silent, the calls
-        go back: None. Nothing of them was sent.
+    def _translated(self, call: Call) -> Translation:
+        """Decided now, not at receipt: by now all legs that were waited for have come."""
+        selected = self._select(call)
+        return selected if isinstance(selected, NotForCrm) else self._crm.translate(selected)
+
+    async def _slot(self, claim: Claim, calls: Sequence[Claimed], batch: str | None = None) -> float | None:
+        """Sees to a token and waits for a slot. Where there is none, because the account was slowed meanwhile or the store is
+        silent, the calls go back: None. Nothing of them was sent, not even if they are marked for `batch`.
         """
+        permit = functools.partial(self._pace.take, trial=claim.trial)
         try:
-            return await self._pace.take()
+            problem = await self._crm.authorise(permit)
+            if problem is None:
+                return await permit()
+            failures, policy = claim.failures, self._terms.policy
+            planned = plan(problem, calls, policy, now=claim.now, failures=failures, jitter=self._jitter())
+            await self._books.record(claim, planned, {"batch": batch})
+            await self._learnt.react(claim, problem, planned, {}, sent=len(calls), full=False)
         except AccountSlowed:
-            await self._record(claim, Plan(GoOn(), released=tuple(call.id for call in calls)), {})
+            await self._books.put_back(claim, calls, batch)
         except StoreUnavailable as error:
             observe.event("store.unavailable", level="warning", account=self._account, stage="pace", error=error)
-            await self._record(claim, Plan(GoOn(), released=tuple(call.id for call in calls)), {})
+            await self._books.put_back(claim, calls, batch)
         return None
+
+    async def _leave(self, claim: Claim) -> None:
+        """The trial of an open breaker, where it came to nothing."""
+        if claim.trial:
+            with contextlib.suppress(StoreUnavailable):
+                await self._pace.leave()
 
     def _landed(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
@@ -177,47 +185,48 @@ class Drain:
     async def _send_all(
         self, claim: Claim, calls: Sequence[Claimed], ready: Mapping[CallId, Ready], slot: float, *, full: bool
     ) -> None:
-        """One batch, and where it is refused without a name, its halves, until the culprits stand alone."""
-        split = await self._send(claim, calls, ready, slot, full=full)
-        waiting = [*reversed(halves(split))] if split else []
-        while waiting:
-            batch = waiting.pop()
-            rest = [call for part in waiting for call in part]
-            if self._learnt.refusals >= STOP_LOSS:
-                await self._queue.release(claim.fence, [call.id for call in [*batch, *rest]])
-                return
-            await self._queue.renew(claim.fence, [call.id for call in rest], self._terms.lease)
-            next_slot = await self._slot(claim, [*batch, *rest])
-            if next_slot is None:
-                return
-            if split := await self._send(claim, batch, ready, next_slot):
-                waiting += reversed(halves(split))
+        """One batch, and what its answers ask for under the same lease: where it is refused without a name, its halves, until
+        the culprits stand alone; and strangers as incoming leads.
+        """
+        waiting = await self._send(claim, Round(calls, ready), slot, full=full)
+        begun: list[Round] = []
+        try:
+            while waiting:
+                batch = waiting.pop()
+                begun.append(batch)
+                rest = [call for later in waiting for call in later.calls]
+                if self._learnt.refusals >= STOP_LOSS:
+                    await self._queue.release(claim.fence, [call.id for call in [*batch.calls, *rest]])
+                    return
+                await self._queue.renew(claim.fence, [call.id for call in rest], self._terms.lease)
+                next_slot = await self._slot(claim, [*batch.calls, *rest])
+                if next_slot is None:
+                    return
+                waiting += await self._send(claim, batch, next_slot)
+        finally:
+            self._strangers.part([*begun, *waiting])
+            await self._leave(claim)
 
-    async def _send(
-        self,
-        claim: Claim,
-        calls: Sequence[Claimed],
-        ready: Mapping[CallId, Ready],
-        slot: float,
-        *,
-        full: bool = False,
-    ) -> Sequence[Claimed]:
-        """One request, settled. Returns the calls that are to be sent again in halves, still ours."""
+    async def _send(self, claim: Claim, sent: Round, slot: float, *, full: bool = False) -> list[Round]:
+        """One request, settled. Returns what is to be sent next, the last first, still ours."""
         batch = self._new_batch()
-        calls = await self._mark(claim, calls, batch)
+        calls = await self._books.mark(claim, sent.calls, batch)
         for _ in range(MARKS):
             if not calls or self._pace.holds(slot):
                 break
             # Marking took too long, or this process was stopped: others may have the slots since, or the calls.
-            next_slot = await self._slot(claim, calls)
+            next_slot = await self._slot(claim, calls, batch)
             if next_slot is None:
                 return []
-            slot, calls = next_slot, await self._mark(claim, calls, batch)
+            slot, calls = next_slot, await self._books.mark(claim, calls, batch)
         if not calls:
             return []
         loop = asyncio.get_running_loop()
         began = loop.time()
-        answer = await self._crm.post({call.id: ready[call.id] for call in calls})
+        if sent.leads:
+            answer = await self._strangers.post(calls, sent.ready, self._pace.take)
+        else:
+            answer = await self._crm.post({call.id: sent.ready[call.id] for call in calls})
         seconds = loop.time() - began
         planned = plan(
             answer,
@@ -228,54 +237,23 @@ class Drain:
             jitter=self._jitter(),
             refusals=self._learnt.refusals,
             probe=claim.probe is not None,
+            closed=self._strangers.closed,
         )
-        facts = {"batch": batch, "size": len(calls), "seconds": round(seconds, 3), "answer": type(answer).__name__}
-        await self._record(claim, planned, facts)
+        facts: dict[str, Any] = {
+            "batch": batch,
+            "size": len(calls),
+            "seconds": round(seconds, 3),
+            "answer": type(answer).__name__,
+        }
+        if sent.leads:
+            facts["as"] = "lead"
+        await self._books.record(claim, planned, facts)
         await self._learnt.react(claim, answer, planned, facts, sent=len(calls), full=full)
         if planned.split:
             observe.event("batch.halved", account=self._account, batch=batch, size=len(calls))
-        return calls if planned.split else []
-
-    async def _mark(self, claim: Claim, calls: Sequence[Claimed], batch: str) -> list[Claimed]:
-        """Those of the calls that are still ours, marked as sending. Where the store is silent nothing is sent, and the
-        calls go back as soon as it speaks.
-        """
-        ids = [call.id for call in calls]
-        try:
-            ours = await self._queue.mark_sending(claim.fence, ids, batch=batch, lease=self._terms.lease)
-        except StoreUnavailable as error:
-            observe.event("store.unavailable", level="warning", account=self._account, stage="mark", error=error)
-            await self._record(claim, Plan(GoOn(), released=tuple(ids)), {})
+            return [Round(half, sent.ready, sent.leads) for half in reversed(halves(calls))]
+        if not planned.strangers:
             return []
-        return [call for call in calls if call.id in ours]
-
-    async def _record(self, claim: Claim, planned: Plan, facts: Mapping[str, Any]) -> None:
-        """Settles in the store, again and again while the lease lasts: a result in memory is worth keeping. After that the
-        calls are uncertain, and the CRM is asked what it has.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._terms.lease
-        stale: set[CallId] | None = None
-        while True:
-            try:
-                if stale is None:
-                    stale = await self._queue.settle(claim.fence, planned.settlements, facts)
-                await self._queue.release(claim.fence, planned.released)
-                break
-            except StoreUnavailable as error:
-                if loop.time() + RECORD_PAUSE >= deadline:
-                    observe.event(
-                        "store.unavailable", level="error", account=self._account, stage="settle", error=error
-                    )
-                    return
-                await asyncio.sleep(RECORD_PAUSE)
-        for settled in planned.settlements:
-            observe.event(
-                "call.settled",
-                id=settled.id,
-                account=self._account,
-                state=settled.state,
-                reason=settled.reason,
-                batch=facts.get("batch"),
-                stale=settled.id in stale,
-            )
+        strangers, waits = self._strangers.meet([call for call in calls if call.id in planned.strangers])
+        await self._books.record(claim, Plan(GoOn(), waits), facts)
+        return strangers

@@ -1,4 +1,4 @@
-"""The drains of one worker: at most one per account, over all workers, and the looks beside them.
+"""The drains of one worker: at most one per account, over all workers, and the looks and notes beside them.
 
 A wake-up (an arq job, whose loss costs a second at most) only says "there may be work"; the drain it starts belongs to this
 worker and ends when the account has nothing to do. A wake-up during a drain makes it look once more before it ends.
@@ -25,16 +25,17 @@ Work = Callable[[str], Awaitable[object]]
 
 
 class Drains:
-    """Runs `drain` and `look` per account in the background."""
+    """Runs `drain`, `look` and `note` per account in the background."""
 
-    def __init__(self, worker: str, *, drain: Work, look: Work, presence: Presence, at_most: int) -> None:
+    def __init__(self, worker: str, *, drain: Work, look: Work, note: Work, presence: Presence, at_most: int) -> None:
         self._worker = worker
         self._drain = drain
         self._look = look
+        self._note = note
         self._presence = presence
         self._at_most = at_most
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._looking: dict[str, asyncio.Task[None]] = {}
+        self._looking: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._woken: set[str] = set()
         self._stopping = False
 
@@ -53,11 +54,16 @@ class Drains:
 
     async def look(self, account: str) -> None:
         """Starts a read-back for the account unless one is under way here."""
-        if not self._stopping and account not in self._looking:
-            self._looking[account] = asyncio.create_task(self._run_look(account))
+        self._begin(account, "look", self._look)
+
+    async def note(self, account: str) -> None:
+        """Starts adding the account's late recordings unless that is under way here."""
+        self._begin(account, "note", self._note)
 
     async def stop(self) -> None:
-        """Waits for the drains, which see the same stop signal, and ends the looks: a look that is ended loses nothing."""
+        """Waits for the drains, which see the same stop signal, and ends the rest: a look that is ended loses nothing, and a
+        note in flight is looked for.
+        """
         self._stopping = True
         for task in self._looking.values():
             task.cancel()
@@ -91,15 +97,19 @@ class Drains:
             with contextlib.suppress(StoreUnavailable):
                 await self._presence.end_drain(account, self._worker)
 
-    async def _run_look(self, account: str) -> None:
+    def _begin(self, account: str, stage: str, work: Work) -> None:
+        if not self._stopping and (account, stage) not in self._looking:
+            self._looking[account, stage] = asyncio.create_task(self._run_beside(account, stage, work))
+
+    async def _run_beside(self, account: str, stage: str, work: Work) -> None:
         try:
-            while await self._look(account) and not self._stopping:
+            while await work(account) and not self._stopping:
                 pass
         except AccountSlowed as slowed:
-            observe.event("account.slowed", account=account, seconds=round(slowed.seconds, 2), stage="look")
+            observe.event("account.slowed", account=account, seconds=round(slowed.seconds, 2), stage=stage)
         except StoreUnavailable as error:
-            observe.event("store.unavailable", level="warning", account=account, stage="look", error=error)
+            observe.event("store.unavailable", level="warning", account=account, stage=stage, error=error)
         except Exception as error:  # noqa: BLE001 # as above
-            observe.event("worker.failed", level="error", account=account, stage="look", error=error)
+            observe.event("worker.failed", level="error", account=account, stage=stage, error=error)
         finally:
-            self._looking.pop(account, None)
+            self._looking.pop((account, stage), None)

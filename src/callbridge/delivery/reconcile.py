@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from callbridge import observe
-from callbridge.call import CallId
+from callbridge.call import Call, CallId
 from callbridge.claim import Looked
 from callbridge.delivery.settle import Policy, conclude
-from callbridge.outcome import ReadBack, Settlement, State, Unreadable
+from callbridge.found import ReadBack, Unreadable
+from callbridge.outcome import Settlement, State
 
 SLACK = 600
 """Seconds before the first request from which notes are read, beyond what is known of the CRM's clock."""
@@ -26,7 +27,7 @@ class Queue(Protocol):
 
 class Notes(Protocol):
     async def read_back(
-        self, uniqs: Collection[str], age: float, permit: Callable[[], Awaitable[object]]
+        self, calls: Collection[Call], age: float, permit: Callable[[], Awaitable[object]]
     ) -> ReadBack | Unreadable: ...
 
 
@@ -46,7 +47,7 @@ async def reconcile(
     looked = await queue.look(account, 250, lease)
     if looked is None:
         return 0
-    uniqs = {call.call.uniq for call in looked.calls if call.call}
+    calls = [call.call for call in looked.calls if call.call]
     age = looked.now - min(call.first_sent_at for call in looked.calls) + SLACK
 
     async def renewing_permit() -> None:
@@ -54,7 +55,7 @@ async def reconcile(
         await queue.renew(looked.fence, [call.id for call in looked.calls], lease)
         await permit()
 
-    read = await notes.read_back(uniqs, age, renewing_permit)
+    read = await notes.read_back(calls, age, renewing_permit)
     settlements = conclude(read, looked.calls, policy, now=looked.now, jitter=jitter())
     stale = await queue.settle(looked.fence, settlements, {"read_back": type(read).__name__})
     observe.event(

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, assert_never
+from urllib.parse import urlencode
 
 from callbridge import observe
 from callbridge.call import (
@@ -102,8 +103,8 @@ class Acceptor:
         try:
             events = provider.parse(request, source, now)
         except Undecodable as error:
-            events = [Broken(error.reason, provider.event_of(request), request.body)]
-        arrivals = [_arrival(event, source) for event in events]
+            events = [Broken(error.reason, provider.event_of(request), _evidence(request))]
+        arrivals = [arrival_of(event, source) for event in events]
         receipts = await self._inbox.put(arrivals)
         _log(source, events, receipts)
         challenge = next((event.reply for event in events if isinstance(event, Challenge)), None)
@@ -139,6 +140,14 @@ class Acceptor:
         return source, provider, request, greeting
 
 
+def _evidence(request: WebhookRequest) -> bytes:
+    """What is kept of a request that nobody could read: its body, or for one without a body its query, less its token."""
+    if request.body:
+        return request.body
+    pairs = [(name, value) for name, value in request.query.items() if name != "token"]
+    return urlencode(pairs, errors="surrogatepass").encode()
+
+
 _ANY_SOURCE: Final = Source(
     name="decoy",
     account="decoy",
@@ -165,7 +174,8 @@ def _decoy(source: Source) -> Source:
     )
 
 
-def _arrival(event: Event, source: Source) -> Arrival:
+def arrival_of(event: Event, source: Source) -> Arrival:
+    """What is stored of an event."""
     match event:
         case Finished(call, name, body, recording):
             if source.own_numbers and phone_tail(call.phone) in map(phone_tail, source.own_numbers):
@@ -188,7 +198,7 @@ def _arrival(event: Event, source: Source) -> Arrival:
 
 def _linked(call: Call, recording: str | None, source: Source) -> Call:
     """The call with its link, as far as links are allowed; a template is for calls that can have a recording at all."""
-    if call.link is None and (source.link_template is None or not call.rank):
+    if call.link is None and (source.link_template is None or call.rank <= 0):
         return call
     link = link_of(source, call.link, ref=call.ref, recording=recording, at=call.started_at)
     return call if link == call.link else replace(call, link=link)

@@ -40,25 +40,25 @@ _LONG_NUMBER: Final = b"0" * 19
 """Up to 18 digits fit 64 bits whatever they are: beyond them orjson would make a float of a whole number."""
 
 
-def decode_json(body: bytes) -> Json:
-    """The JSON value of `body`."""
-    if _is_plain(body):
+def decode_json(body: bytes, values: int = MAX_VALUES) -> Json:
+    """The JSON value of `body`, of at most `values` values: a PBX that says everything it knows needs more of them."""
+    if _is_plain(body, min(values, MAX_VALUES)):
         try:
             value: Json = orjson.loads(body)
         except orjson.JSONDecodeError:  # or half a surrogate pair, which we forgive
-            return _decode_carefully(body)
+            return _decode_carefully(body, values)
         if _members(value) == body.count(b":") - body.count(b"://"):
             return value
-    return _decode_carefully(body)
+    return _decode_carefully(body, values)
 
 
-def _is_plain(body: bytes) -> bool:
+def _is_plain(body: bytes, values: int) -> bool:
     """Whether counts of bytes, which can only be too high, already keep every limit that orjson does not know."""
     openings = body.count(b"{") + body.count(b"[")
     return (
         len(body) <= MAX_STRING
         and openings <= MAX_DEPTH
-        and openings + body.count(b",") < MAX_VALUES
+        and openings + body.count(b",") < values
         and _LONG_NUMBER not in body.translate(_DIGITS)
     )
 
@@ -79,9 +79,9 @@ def _members(value: Json) -> int:
     return count
 
 
-def _decode_carefully(body: bytes) -> Json:
+def _decode_carefully(body: bytes, values: int = MAX_VALUES) -> Json:
     text = _text(body)
-    _measure(body)
+    _measure(body, values)
     try:
         value: Json = _READER.decode(text)
     except json.JSONDecodeError as error:
@@ -102,7 +102,7 @@ def _text(body: bytes) -> str:
         raise Undecodable(f"is not UTF-8, at byte {error.start}") from None
 
 
-def _measure(body: bytes) -> None:
+def _measure(body: bytes, most: int) -> None:
     """Refuses what would recurse too deep or be too many values, before anything is built."""
     if body.count(b"{") + body.count(b"[") + body.count(b",") < MAX_DEPTH:
         return
@@ -119,8 +119,8 @@ def _measure(body: bytes) -> None:
                 pass
         if depth > MAX_DEPTH:
             raise Undecodable(f"is nested deeper than {MAX_DEPTH} levels")
-        if values > MAX_VALUES:
-            raise Undecodable(f"holds more than {MAX_VALUES} values")
+        if values > most:
+            raise Undecodable(f"holds more than {most} values")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Json]:
@@ -205,13 +205,14 @@ def split_array(body: bytes) -> list[bytes] | None:
     raise Undecodable("is not JSON: the array does not end")
 
 
-def decode_form(body: bytes) -> dict[str, bytes]:
-    """The fields of an `application/x-www-form-urlencoded` body, decoded but still bytes: signatures cover bytes.
+def decode_form(body: bytes, most: int = MAX_FIELDS) -> dict[str, bytes]:
+    """The fields of an `application/x-www-form-urlencoded` body, decoded but still bytes: signatures cover bytes. `most` of
+    them, for a PBX that writes whole trees into one form.
 
     A field that is given twice is refused, because sender and receiver might mean different ones.
     """
-    if body.count(b"&") >= MAX_FIELDS:
-        raise Undecodable(f"has more than {MAX_FIELDS} fields")
+    if body.count(b"&") >= most:
+        raise Undecodable(f"has more than {most} fields")
     fields: dict[str, bytes] = {}
     for part in body.split(b"&"):
         if not part:

@@ -39,7 +39,7 @@ LEAVING: Final = web.AppKey("leaving", asyncio.Event)
 RETRY_AFTER: Final = (5, 15)
 """Seconds, drawn at random, so that senders that were refused together do not come back together."""
 
-_PROBLEM: Final = "application/problem+json"
+PROBLEM: Final = "application/problem+json"
 _DETAILS: Final = {
     400: "The request could not be read.",
     401: "The credential is missing or not valid.",
@@ -268,18 +268,18 @@ def _busy() -> web.Response:
     return _problem(503, {hdrs.RETRY_AFTER: str(wait)}, close=True)
 
 
+def problem_body(status: int, more: dict[str, object] | None = None) -> bytes:
+    """What a refused sender reads."""
+    title = HTTPStatus(status).phrase
+    told = {"type": "about:blank", "title": title, "status": status, "detail": _DETAILS[status]}
+    return orjson.dumps(told | (more or {}))
+
+
 def _problem(
     status: int, headers: dict[str, str] | None = None, *, close: bool = False, more: dict[str, object] | None = None
 ) -> web.Response:
-    problem = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": _DETAILS[status],
-        **(more or {}),
-    }
     answer = _Answer(
-        status=status, body=orjson.dumps(problem), headers={hdrs.CONTENT_TYPE: _PROBLEM, **(headers or {})}
+        status=status, body=problem_body(status, more), headers={hdrs.CONTENT_TYPE: PROBLEM, **(headers or {})}
     )
     if close:
         answer.force_close()

@@ -32,8 +32,14 @@ def advice(  # noqa: C901 - one case a state, and nothing else
             return "A worker has it; look again in a moment."
         case "uncertain":
             return "It may be in the CRM: the CRM's notes are being searched before anybody sends it again."
+        case "parked" if reason == Reason.LEAD_REFUSED:
+            return "Nobody in the CRM has this number, and no incoming lead was taken for it: create the contact, or mend that."
         case "parked":
             return "Nobody in the CRM has this number yet: create the contact, and the call follows by itself."
+        case "delivered" if reason == Reason.INCOMING_LEAD:
+            return "Nobody in the CRM had this number: it became an incoming lead, which somebody there accepts or declines."
+        case "delivered" if reason == Reason.MARKED_DELIVERED:
+            return "An operator says that it is in the CRM; nothing is left to do."
         case "delivered":
             return "It is in the CRM; nothing is left to do."
         case "unmatched":
@@ -62,6 +68,10 @@ def of_pause(reason: PauseReason) -> str:
             return (
                 "the CRM refuses every call as invalid, so it is no call's fault. Report it; one is tried now and then."
             )
+        case PauseReason.REAUTHORISE:
+            return "the CRM does not accept its authorisation any more. `callbridge accounts authorise NAME` gives a new one."
+        case PauseReason.MANUAL:
+            return "an operator paused it. `callbridge accounts resume NAME` lets it go on."
         case _:
             assert_never(reason)
 
@@ -73,16 +83,22 @@ def _known(reason: str | None) -> Reason | None:
         return None
 
 
-def _final(  # noqa: C901 - one case a reason, and nothing else
+def _final(  # noqa: C901, PLR0912 - one case a reason, and nothing else
     state: Literal["ignored", "dead"], reason: Reason | None
 ) -> str:
     match reason:
         case Reason.INTERNAL_CALL:
-            return "A call between two employees: it does not belong into the CRM."
+            return "A call between two employees, which its source does not want in the CRM (`post_internal`)."
         case Reason.HIDDEN_NUMBER:
             return "The caller hid the number, so no contact can be found for it."
         case Reason.SHORT_NUMBER:
             return "The number is too short to be anybody's phone."
+        case Reason.IGNORED_NUMBER:
+            return "The number is on the ignore list of its source (`ignore_numbers`)."
+        case Reason.MISSED_CALL:
+            return "Nobody talked, and its source does not want such calls in the CRM (`post_missed`)."
+        case Reason.TOO_SHORT:
+            return "The talk was shorter than its source wants in the CRM (`min_duration`)."
         case Reason.DISCARDED:
             return "An operator discarded it."
         case Reason.REFUSED_BY_CRM:
@@ -96,12 +112,15 @@ def _final(  # noqa: C901 - one case a reason, and nothing else
         case Reason.EXPIRED:
             return f"The CRM gave no answer for too long. Once it answers again: {_REPLAY}."
         case Reason.UNKNOWN_OUTCOME:
-            return f"It may be in the CRM, which could not be read. {_REPLAY} looks there before it sends."
+            return f"It may be in the CRM. {_REPLAY} looks there before it sends; `callbridge uncertain resolve ID` decides."
         case Reason.KILLS_WORKER:
             return f"Several workers ended while they had it. Report it; after an update: {_REPLAY}."
         case (
             None  # written by another version
             | Reason.NO_MATCHING_ENTITY
+            | Reason.INCOMING_LEAD
+            | Reason.LEAD_REFUSED
+            | Reason.MARKED_DELIVERED
             | Reason.NOT_IN_ANSWER
             | Reason.NO_ANSWER
             | Reason.LEASE_LAPSED

@@ -13,9 +13,10 @@ from typing import Any, Final, assert_never
 
 from callbridge.amocrm.client import AccountCheck, AccountFound, AccountProblem
 from callbridge.ops.advice import of_pause
+from callbridge.ops.authorised import Authorisation
 from callbridge.store.durability import Standing
 from callbridge.store.presence import GONE_AFTER
-from callbridge.store.tally import AccountTally, Slowed, Tally
+from callbridge.store.tally import AccountTally, Pause, Slowed, Tally
 
 STUCK_AFTER: Final = 300.0
 """Seconds for which a call may be due before that is a problem: a backlog after an outage moves, this one does not."""
@@ -94,8 +95,14 @@ def states(tally: Tally) -> dict[str, int]:
     }
 
 
-def assess(tally: Tally, workers: Mapping[str, float], standing: Standing, configured: Collection[str]) -> Status:
-    """`configured` are the accounts that the settings name."""
+def assess(
+    tally: Tally,
+    workers: Mapping[str, float],
+    standing: Standing,
+    configured: Collection[str],
+    ends: Mapping[str, tuple[str | None, str | None]] | None = None,
+) -> Status:
+    """`configured` are the accounts that the settings name; `ends` are problem and warning of their long-lived tokens."""
     alive = sum(age <= GONE_AFTER for age in workers.values())
     under_way = tally.queued + tally.retrying + tally.sending + tally.uncertain
     problems = list(standing.problems)
@@ -109,6 +116,13 @@ def assess(tally: Tally, workers: Mapping[str, float], standing: Standing, confi
             heard = problems if account.slowed.failures >= DOWN_AFTER else warnings
             heard.append(_not_taken(account.account, account.slowed))
         problems += _account_problems(account, account.account in configured, working=bool(alive))
+        if account.pause and account.pause.owner and not _held(account):
+            warnings.append(_by_hand(account.account, account.pause))
+        if account.leads_closed is not None:
+            warnings.append(f"account {account.account} takes no incoming leads, strangers wait: {account.leads_closed}")
+    for name, (problem, warning) in (ends or {}).items():
+        problems += [f"account {name}: {problem}"] if problem else []
+        warnings += [f"account {name}: {warning}"] if warning else []
     if tally.dead:
         problems.append(f"{_calls(tally.dead)} dead: `callbridge dead list` shows why")
     if tally.uncertain:
@@ -122,9 +136,11 @@ def _not_taken(account: str, slowed: Slowed) -> str:
 
 
 def _account_problems(account: AccountTally, configured: bool, *, working: bool) -> list[str]:
-    held = account.waiting + account.uncertain + account.parked
+    held = _held(account)
     if not configured and held:
         return [f"{_calls(held)} waiting for account {account.account}, which is not in the settings"]
+    if account.pause and account.pause.owner:
+        return [f"{_by_hand(account.account, account.pause)}; {_calls(held)} waiting"] if held else []
     if account.pause:
         return [f"account {account.account} is paused ({account.pause.reason}): {of_pause(account.pause.reason)}"]
     if working and account.oldest_waiting is not None and account.oldest_waiting > STUCK_AFTER:
@@ -132,6 +148,14 @@ def _account_problems(account: AccountTally, configured: bool, *, working: bool)
             f"account {account.account}: a call has been due for {_minutes(account.oldest_waiting)} without being sent"
         ]
     return []
+
+
+def _held(account: AccountTally) -> int:
+    return account.waiting + account.uncertain + account.parked
+
+
+def _by_hand(account: str, pause: Pause) -> str:
+    return f"account {account} is paused by {pause.owner}: {pause.detail}"
 
 
 def _sentence(tally: Tally, under_way: int, problems: Sequence[str]) -> str:
@@ -174,11 +198,20 @@ def clock_check(name: str, ahead: float) -> Check:
     return Check(name, Level.OK, detail)
 
 
-def account_checks(account: str, found: AccountCheck) -> list[Check]:
+def authorisation_checks(account: str, found: Authorisation) -> list[Check]:
+    told = ((Level.PROBLEM, found.problem), (Level.WARNING, found.warning))
+    return [Check(f"account {account}", level, detail) for level, detail in told if detail]
+
+
+def account_checks(account: str, found: AccountCheck, *, wants_leads: bool = False) -> list[Check]:
+    """`wants_leads`: its strangers are to become incoming leads."""
     name = f"account {account}"
     match found:
-        case AccountFound(number, title, subdomain, clock_ahead):
+        case AccountFound(number, title, subdomain, clock_ahead, takes_leads):
             checks = [Check(name, Level.OK, f"{title or subdomain} ({number}): the token opens it")]
+            if wants_leads and takes_leads is False:
+                told = "has incoming leads (unsorted) switched off, so no_match.policy unsorted does what wait does"
+                checks.append(Check(f"incoming leads of {name}", Level.WARNING, told))
             if clock_ahead is not None:
                 checks.append(clock_check(f"clock of {name}", clock_ahead))
             return checks

@@ -90,7 +90,9 @@ class Presence(Protocol):
 
 
 class Inspector:
-    """All methods raise `StoreUnavailable`. `configured` are the accounts that the settings name."""
+    """All methods raise `StoreUnavailable`. `configured` are the accounts that the settings name, `ends` what is to be said
+    about their long-lived tokens now.
+    """
 
     def __init__(
         self,
@@ -99,12 +101,14 @@ class Inspector:
         presence: Presence,
         standing: Callable[[], Awaitable[Standing]],
         configured: Collection[str],
+        ends: Callable[[], Mapping[str, tuple[str | None, str | None]]] = dict,
     ) -> None:
         self._records = records
         self._figures = figures
         self._presence = presence
         self._standing = standing
         self._configured = frozenset(configured)
+        self._ends = ends
 
     async def calls(self, wanted: Filter, limit: int | None = None) -> AsyncGenerator[Listed, None]:
         """Calls that match: latest received first, those of a final state by when they got there."""
@@ -139,7 +143,11 @@ class Inspector:
 
     async def status(self) -> Status:
         return assess(
-            await self._figures.read(), await self._presence.workers(), await self._standing(), self._configured
+            await self._figures.read(),
+            await self._presence.workers(),
+            await self._standing(),
+            self._configured,
+            self._ends(),
         )
 
 

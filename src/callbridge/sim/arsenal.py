@@ -45,6 +45,11 @@ class Arsenal:
         self._faults.clear()
         return had_any
 
+    def held(self, name: str) -> ArmedFault | None:
+        """The fault of this name, if it is armed; that does not use it up."""
+        entry = self._faults.get(name)
+        return entry.armed if entry else None
+
     def first(
         self, stage: Stage, kind: Scope, now: float, applies: Callable[[ArmedFault], bool] = _everywhere
     ) -> ArmedFault | None:
@@ -105,5 +110,5 @@ def _covers(scope: Scope, kind: Scope) -> bool:
             return True
         case Scope.WRITES:
             return kind in {Scope.CALLS, Scope.WRITES}
-        case Scope.CALLS | Scope.READS:
+        case Scope.CALLS | Scope.READS | Scope.TOKENS:
             return kind is scope

@@ -26,6 +26,8 @@ class SimConfig:
     """Make a contact for every number of five digits or more that nobody has."""
     tokens: tuple[str, ...] = ()
     """Bearer tokens that are accepted; none: any that is not empty."""
+    plain_tokens: tuple[str, ...] = ()
+    """Tokens of users who are no administrators: they are not told the users."""
     rate: int = 7
     """Requests that one token may make in any sliding second; 0 lifts this limit and, unless set, that of the account."""
     account_rate: int | None = None
@@ -48,6 +50,14 @@ class SimConfig:
     subdomain: str = "rehearsal"
     customers_mode: str = "segments"
     unsorted_on: bool = True
+    client_id: str = ""
+    """OAuth: the id of the integration; with one, only tokens that were issued here are accepted, and `tokens`."""
+    client_secret: str = ""
+    redirect_uri: str = ""
+    token_life: float = 86_400.0
+    refresh_life: float = 90 * 86_400.0
+    grace_refresh: bool = False
+    """A used refresh token is good until the new pair is used, as the vendor says; else it is dead at once."""
     seed: int = 0
     """Of the lots drawn for shares and shuffles."""
     clock: Callable[[], float] | None = None
@@ -59,6 +69,9 @@ class SimConfig:
         for name in ("rate", "foreign_load", "ban_after", "ban_for", "latency"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is not negative")
+        for name in ("token_life", "refresh_life"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is a time")
         for name in ("max_body", "max_requests", "max_notes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1")

@@ -22,7 +22,7 @@ from callbridge.sim.endpoints import ApiRequest
 from callbridge.sim.entities import Card
 from callbridge.sim.faults import ArmedFault, parse_fault
 from callbridge.sim.journal import Seen
-from callbridge.sim.notes import Note
+from callbridge.sim.notes import Note, TextNote
 from callbridge.sim.replies import Whole, status_of
 from callbridge.sim.wire import send
 
@@ -44,6 +44,11 @@ class CrmSim:
         return self.desk.account.book.all
 
     @property
+    def texts(self) -> Sequence[TextNote]:
+        """The notes that were written as such."""
+        return self.desk.account.book.texts
+
+    @property
     def requests(self) -> list[Seen]:
         return list(self.desk.journal)
 
@@ -62,6 +67,10 @@ class CrmSim:
     def disarm(self, name: str | None = None) -> bool:
         """Clear one fault, or all of them."""
         return self.desk.arsenal.disarm(name)
+
+    def consent(self) -> str:
+        """A person lets the integration in: the code."""
+        return self.desk.tokens.consent(self.clock())
 
     def add_contact(
         self, phone: str, *, name: str = "", kind: str = "contact", leads: int = 0, customers: int = 0
@@ -96,12 +105,16 @@ class CrmSim:
             return await control.handle(self, request)
         token, desk = _bearer(request), self.desk
         path, query = request.path, request.query_string
-        seen = desk.journal.arrive(self.clock(), time.monotonic(), request.method, path, query, token)
+        who = desk.identity(token, path)
+        seen = desk.journal.arrive(self.clock(), time.monotonic(), request.method, path, query, who)
         decision = await self._decide(desk, request, token, seen)
-        if decision.delay:
-            await asyncio.sleep(decision.delay)
-        desk.journal.answered(seen, status_of(decision.reply))
-        return await send(request, decision.reply, f"{self.config.seed:08x}{seen.number:024x}")
+        try:
+            if decision.delay:
+                await asyncio.sleep(decision.delay)
+            desk.journal.answered(seen, status_of(decision.reply))
+            return await send(request, decision.reply, f"{self.config.seed:08x}{seen.number:024x}")
+        finally:
+            desk.tokens.end(decision.grant)
 
     @staticmethod
     async def _decide(desk: Desk, request: web.Request, token: str, seen: Seen) -> Decision:
@@ -111,7 +124,10 @@ class CrmSim:
             return Decision(Whole(gateway_page(413)))
         base = f"{request.scheme}://{request.host}"
         query = parse_qs(seen.query, keep_blank_values=True)
-        return desk.decide(ApiRequest(seen.number, seen.method, seen.path, query, base, body, seen.at), token, seen)
+        refresh = request.headers.get("X-Refresh-Token", "")
+        return desk.decide(
+            ApiRequest(seen.number, seen.method, seen.path, query, base, body, seen.at, token, refresh), token, seen
+        )
 
 
 def _bearer(request: web.Request) -> str:

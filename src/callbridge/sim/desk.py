@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from callbridge.sim import answers
+from callbridge.sim import answers, oauth
 from callbridge.sim.answers import Answer
 from callbridge.sim.arsenal import Arsenal
 from callbridge.sim.calls import invalid_items, poisonous, read_batch, store
@@ -21,6 +21,7 @@ from callbridge.sim.faults import ArmedFault, Scope, Stage, parse_fault
 from callbridge.sim.journal import Journal, Seen
 from callbridge.sim.limits import Gate, Passage
 from callbridge.sim.notes import NoteBook
+from callbridge.sim.oauth import Integration, TokenDesk
 from callbridge.sim.replies import Reply, Reset, Silence, Whole, end
 from callbridge.sim.results import invalid, poisoned, tell
 
@@ -38,12 +39,17 @@ class Dice(Protocol):
     def shuffle(self, x: list[Any], /) -> None: ...
 
 
+API_ONLY = frozenset({"401", "403", "404"})
+"""What the API says of a token or of the account: the token endpoint says it only where it is asked to (`401@tokens`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A reply and how long it is held back."""
+    """A reply and how long it is held back; `grant` is the refresh that it ends."""
 
     reply: Reply
     delay: float = 0.0
+    grant: int | None = None
 
 
 class Desk:
@@ -57,6 +63,12 @@ class Desk:
         )
         self.arsenal = Arsenal(dice.random)
         self.journal = Journal(config.max_requests)
+        self.tokens = TokenDesk(
+            Integration(config.client_id, config.client_secret, config.redirect_uri),
+            config.token_life,
+            config.refresh_life,
+            config.grace_refresh,
+        )
         self._config, self._clock, self._dice = config, clock, dice
         self._gate = Gate(
             rate=config.rate,
@@ -81,9 +93,11 @@ class Desk:
         slow = self._every(Stage.DELAY, kind, seen)
         delay = self._config.latency + sum(fault.number for fault in slow.values())
         russian = bool(self._every(Stage.VOICE, kind, seen))
-        if door := self._first(Stage.DOOR, kind, seen, _batch_is_over(size)):
+        if door := self._first(Stage.DOOR, kind, seen, _stands_at_the_door(request, kind, size)):
             return Decision(_refusal(door, request, russian=russian), delay)
-        if not token or (self._config.tokens and token not in self._config.tokens):
+        if kind is Scope.TOKENS:
+            return self._token(request, seen, delay)
+        if not self._admits(token, request.now):
             return Decision(Whole(answers.unauthorized(russian=russian)), delay)
         if kind is not Scope.CALLS:
             answer = respond(self.account, request)
@@ -102,6 +116,39 @@ class Desk:
                 return answers.gateway_page(403)
             case Passage.TOO_MANY:
                 return _too_many(self._over_limit, now)
+
+    def identity(self, token: str, path: str) -> str:
+        """Whose request it is, for the limits: an integration stays the same when its tokens change."""
+        return f"integration {self._config.client_id}" if self.tokens.issued(token) or _is_oauth(path) else token
+
+    def _admits(self, token: str, now: float) -> bool:
+        if self.tokens.admits(token, now):
+            return True
+        config = self._config
+        if self.tokens.issued(token):
+            return False
+        return bool(token) and (token in config.tokens or not (config.tokens or config.client_id))
+
+    def _token(self, request: ApiRequest, seen: Seen, delay: float) -> Decision:
+        match request.method, request.path:
+            case "POST", oauth.TOKEN_PATH:
+                grant = self.tokens.begin(request.body)
+                ending = self._first(Stage.ENDING, Scope.TOKENS, seen)
+                if ending is not None and ending.name == "late-commit":
+                    late = Silence(ending.number, lambda: self.tokens.exchange(request.body, self._clock()))
+                    return Decision(late, delay, grant)
+                answer = self.tokens.exchange(request.body, request.now)
+                return Decision(end(answer, ending, _trace_id(request)), delay, grant)
+            case "GET", oauth.SUBDOMAIN_PATH:
+                moved, host = self.arsenal.held("moved"), request.base.partition("://")[2]
+                told = self.tokens.subdomain(
+                    request.refresh_token, self._config.account_id, moved.text if moved else host
+                )
+                return Decision(Whole(told), delay)
+            case "GET", oauth.CONSENT_PATH:
+                return Decision(Whole(self.tokens.page(request.query, request.base, request.now)), delay)
+            case _:
+                return Decision(Whole(answers.not_found(request.method, request.base + request.path)), delay)
 
     def _calls(self, batch: list[Any], request: ApiRequest, seen: Seen, *, russian: bool) -> Reply:
         if errors := invalid_items(batch):
@@ -146,7 +193,13 @@ class Desk:
         return faults
 
 
+def _is_oauth(path: str) -> bool:
+    return path == oauth.CONSENT_PATH or path.startswith("/oauth2/")
+
+
 def _kind(request: ApiRequest) -> Scope:
+    if _is_oauth(request.path):
+        return Scope.TOKENS
     if request.method in {"GET", "HEAD", "OPTIONS"}:
         return Scope.READS
     return Scope.CALLS if request.method == "POST" and request.path == CALLS else Scope.WRITES
@@ -154,6 +207,19 @@ def _kind(request: ApiRequest) -> Scope:
 
 def _batch_is_over(size: int) -> Callable[[ArmedFault], bool]:
     return lambda fault: not fault.name.startswith("504-over") or size > fault.number
+
+
+def _stands_at_the_door(request: ApiRequest, kind: Scope, size: int) -> Callable[[ArmedFault], bool]:
+    is_over = _batch_is_over(size)
+
+    def applies(fault: ArmedFault) -> bool:
+        if fault.name == "moved":
+            return request.base.partition("://")[2] != fault.text and request.path != oauth.SUBDOMAIN_PATH
+        if kind is Scope.TOKENS and fault.name in API_ONLY:
+            return fault.scope is Scope.TOKENS
+        return is_over(fault)
+
+    return applies
 
 
 def _batch_holds_poison(batch: list[Any]) -> Callable[[ArmedFault], bool]:
@@ -169,7 +235,9 @@ def _refusal(fault: ArmedFault, request: ApiRequest, *, russian: bool) -> Reply:
             return Whole(answers.payment_required(russian=russian))
         case "403":
             return Whole(answers.missing_scope())
-        case "404":
+        case "revoked":
+            return Whole(oauth.refused("Token has been revoked", 401))
+        case "404" | "moved":
             return Whole(answers.not_found(request.method, request.base + request.path))
         case "redirect":
             return Whole(answers.redirect(fault.text))

@@ -1,4 +1,4 @@
-"""The neighbours of the calls endpoint [pure]: account, contacts, notes and incoming leads.
+"""The neighbours of the calls endpoint [pure]: account, users, contacts, notes and incoming leads.
 
 Enough of them for a bridge to find out where it stands, to read calls back and to make a card for an unknown number. Apart
 from `calls` because none of this takes part in the fate of a batch; apart from the server because a request is a value here.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from callbridge.sim.answers import Answer, hal, no_content, not_found, problem
@@ -17,13 +18,14 @@ from callbridge.sim.calls import read_batch, request_id_of
 from callbridge.sim.config import SimConfig
 from callbridge.sim.entities import Card, Target, World
 from callbridge.sim.notes import NoteBook
+from callbridge.sim.staff import STAFF
 
 ROOT = "/api/v4"
 MAX_PAGE = 250
 _ENTITY_TYPES = {"contacts": "contact", "companies": "company", "leads": "lead", "customers": "customer"}
 
 _PATHS = re.compile(
-    r"account|contacts|calls|leads/unsorted/sip|(?:contacts|companies|leads|customers)/(?:[0-9]+/)?notes"
+    r"account|users|contacts|calls|leads/unsorted/sip|(?:contacts|companies|leads|customers)/(?:[0-9]+/)?notes"
 )
 
 Query = dict[str, list[str]]
@@ -40,6 +42,8 @@ class ApiRequest:
     base: str
     body: bytes
     now: float
+    token: str = ""
+    refresh_token: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,8 @@ def respond(account: Account, request: ApiRequest) -> Answer:
     """The answer of any endpoint but `POST /calls`; 404 for an unknown path, 405 for a verb that it does not take."""
     parts = request.path.removeprefix(ROOT).strip("/").split("/") if request.path.startswith(ROOT + "/") else []
     match (request.method, parts):
-        case ("GET", ["account"]):
-            return _account(account, request)
-        case ("GET", ["contacts"]):
-            return _search(account, request)
+        case ("GET", [name]) if name in _LISTS:
+            return _LISTS[name](account, request)
         case ("POST", ["contacts"]):
             return _create_contacts(account, request)
         case ("POST", ["leads", "unsorted", "sip"]):
@@ -67,6 +69,10 @@ def respond(account: Account, request: ApiRequest) -> Answer:
             return _notes(account, request, kind, None)
         case ("GET", [kind, entity_id, "notes"]) if kind in _ENTITY_TYPES and entity_id.isdecimal():
             return _notes(account, request, kind, int(entity_id))
+        case ("POST", [kind, "notes"]) if kind in _ENTITY_TYPES:
+            return _write_notes(account, request, kind, None)
+        case ("POST", [kind, entity_id, "notes"]) if kind in _ENTITY_TYPES and entity_id.isdecimal():
+            return _write_notes(account, request, kind, int(entity_id))
         case _ if _PATHS.fullmatch("/".join(parts)):
             return problem(405, "Method not allowed")
         case _:
@@ -100,6 +106,13 @@ def _account(account: Account, request: ApiRequest) -> Answer:
     )
 
 
+def _users(account: Account, request: ApiRequest) -> Answer:
+    """For administrators only, as the vendor does it."""
+    if request.token in account.config.plain_tokens:
+        return problem(403, "Forbidden")
+    return _page(request, "users", list(STAFF), lambda user: user.listed(request.base + request.path), totals=True)
+
+
 def _notes(account: Account, request: ApiRequest, kind: str, entity_id: int | None) -> Answer:
     query = request.query
     types = {*query.get("filter[note_type][]", ()), *query.get("filter[note_type]", ())}
@@ -115,13 +128,42 @@ def _notes(account: Account, request: ApiRequest, kind: str, entity_id: int | No
     return _page(request, "notes", found, lambda note: note.listed(account.config.account_id, request.base))
 
 
+def _write_notes(account: Account, request: ApiRequest, kind: str, entity_id: int | None) -> Answer:
+    """Notes of type `common` only; one invalid item fails them all. A card that is not there is answered 404."""
+    items = read_batch(request.body)
+    if isinstance(items, Answer):
+        return items
+    wanted: list[tuple[Target, str]] = []
+    for item in items:
+        fields = item if isinstance(item, dict) else {}
+        params, card = fields.get("params"), fields.get("entity_id", entity_id)
+        text = params.get("text") if isinstance(params, dict) else None
+        if (
+            fields.get("note_type") != "common"
+            or not isinstance(text, str)
+            or not text.strip()
+            or type(card) is not int
+        ):
+            return problem(400, "Request validation failed", extra={"validation-errors": []})
+        wanted.append((Target(_ENTITY_TYPES[kind], card), text))
+    if not all(account.world.holds(target) for target, _ in wanted):
+        return problem(404, "Entity not found")
+    written = []
+    for index, (item, (target, text)) in enumerate(zip(items, wanted, strict=True)):
+        note = account.book.write_text(target, text, request.number, request.now)
+        link = f"{request.base}{ROOT}/{kind}/{target.entity_id}/notes/{note.id}"
+        told = {"id": note.id, "entity_id": target.entity_id, "request_id": request_id_of(item, index)}
+        written.append(told | {"updated_at": int(note.at), "_links": _self(link)})
+    return hal({"_links": _self(f"{request.base}{ROOT}/{kind}/notes"), "_embedded": {"notes": written}})
+
+
 def _search(account: Account, request: ApiRequest) -> Answer:
     query = request.query.get("query", [""])[0]
     found = [card for card in account.world if card.kind == "contact"] if not query else account.world.search(query)
     return _page(request, "contacts", found, lambda card: _contact(card, account.config.account_id, request.base))
 
 
-def _page(request: ApiRequest, name: str, found: list[Any], listed: Any) -> Answer:
+def _page(request: ApiRequest, name: str, found: list[Any], listed: Any, *, totals: bool = False) -> Answer:
     page, limit = max(1, _number(request.query, "page", 1)), _number(request.query, "limit", 50)
     if not 0 < limit <= MAX_PAGE:
         return problem(422, f"Limit {MAX_PAGE} per page")
@@ -135,7 +177,8 @@ def _page(request: ApiRequest, name: str, found: list[Any], listed: Any) -> Answ
     links = _self(href(page))
     if len(found) > page * limit:
         links["next"] = {"href": href(page + 1)}
-    return hal({"_page": page, "_links": links, "_embedded": {name: [listed(each) for each in part]}})
+    counted = {"_total_items": len(found), "_page_count": -(-len(found) // limit)} if totals else {}
+    return hal(counted | {"_page": page, "_links": links, "_embedded": {name: [listed(each) for each in part]}})
 
 
 def _contact(card: Card, account_id: int, base: str) -> dict[str, Any]:
@@ -231,3 +274,10 @@ def _self(href: str) -> dict[str, Any]:
 def _number(query: Query, name: str, default: int) -> int:
     text = query.get(name, [""])[0]
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else default
+
+
+_LISTS: Final[Mapping[str, Callable[[Account, ApiRequest], Answer]]] = {
+    "account": _account,
+    "users": _users,
+    "contacts": _search,
+}

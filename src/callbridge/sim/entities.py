@@ -104,6 +104,23 @@ class World:
             self._by_tail.setdefault(tail, []).append(card)
         return card
 
+    def remove(self, card: Card) -> None:
+        """Somebody deletes the card, its leads and customers."""
+        del self._cards[card.id]
+        for cards in self._by_tail.values():
+            if card in cards:
+                cards.remove(card)
+
+    def holds(self, target: Target) -> bool:
+        match target.entity_type:
+            case "lead":
+                return any(lead.id == target.entity_id for card in self for lead in card.leads)
+            case "customer":
+                return any(target.entity_id in card.customers for card in self)
+            case kind:
+                card = self._cards.get(target.entity_id)
+                return card is not None and card.kind == kind
+
     def find(self, phone: str) -> Card | None:
         tail = digits(phone)[-TAIL:]
         if not tail:

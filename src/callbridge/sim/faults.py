@@ -52,6 +52,7 @@ class Scope(StrEnum):
     CALLS = "calls"
     WRITES = "writes"
     READS = "reads"
+    TOKENS = "tokens"
     ALL = "all"
 
 
@@ -199,6 +200,8 @@ _ENTRIES = (
     Fault("403", "JSON: the integration lacks the scope"),
     Fault("404", "the account is not on this host"),
     Fault("redirect", "302 to another place", _TEXT),
+    Fault("revoked", "a refresh or code is refused: 401, the token has been revoked", scope=Scope.TOKENS),
+    Fault("moved", "the account is at this host:port now, others answer 404", _TEXT),
     Fault("reset-before", "the connection is reset before anything is stored", scope=_CALLS),
     Fault("html-200-before", "200 with a maintenance page, nothing stored", scope=_CALLS),
     Fault("504-over", "504 for a batch of more than N calls, nothing stored", _NUMBER, scope=_CALLS),

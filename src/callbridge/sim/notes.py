@@ -7,6 +7,7 @@ the call as it was sent; what a reader sees of it is derived.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from callbridge.sim.entities import Target, plural
@@ -92,11 +93,46 @@ class Note(NamedTuple):
         }
 
 
+@dataclass(frozen=True, slots=True)
+class TextNote:
+    """One line of text on one card, written through the notes endpoints."""
+
+    id: int
+    target: Target
+    text: str
+    request: int
+    at: float
+
+    @property
+    def note_type(self) -> str:
+        return "common"
+
+    def listed(self, account_id: int, base: str) -> dict[str, Any]:
+        kind, entity_id = plural(self.target.entity_type), self.target.entity_id
+        return {
+            "id": self.id,
+            "entity_id": entity_id,
+            "created_by": 0,
+            "updated_by": 0,
+            "created_at": int(self.at),
+            "updated_at": int(self.at),
+            "responsible_user_id": 0,
+            "group_id": 0,
+            "note_type": self.note_type,
+            "params": {"text": self.text},
+            "account_id": account_id,
+            "_links": {"self": {"href": f"{base}/api/v4/{kind}/{entity_id}/notes/{self.id}"}},
+        }
+
+
 class NoteBook:
-    """All notes of one account. Beyond `limit` the oldest tenth is forgotten and counted in `dropped`."""
+    """All notes of one account, and apart from those of calls its `texts`. Beyond `limit` the oldest tenth is forgotten and
+    counted in `dropped`.
+    """
 
     def __init__(self, limit: int) -> None:
         self.dropped = 0
+        self.texts: list[TextNote] = []
         self._limit = limit
         self._notes: list[Note] = []
         self._first_of: dict[str, Note] = {}
@@ -132,13 +168,23 @@ class NoteBook:
             self._forget(max(1, self._limit // 10))
         return note
 
+    def write_text(self, target: Target, text: str, request: int, at: float) -> TextNote:
+        note = TextNote(self._next_id, target, text, request, at)
+        self._next_id += 2
+        self.texts.append(note)
+        if len(self.texts) > self._limit:
+            del self.texts[0]
+        return note
+
     def first_with(self, uniq: str | None) -> Note | None:
         return None if uniq is None else self._first_of.get(uniq)
 
-    def of_entity_type(self, entity_type: str, entity_id: int | None = None) -> list[Note]:
+    def of_entity_type(self, entity_type: str, entity_id: int | None = None) -> list[Note | TextNote]:
+        """In the order in which they were written."""
+        both: list[Note | TextNote] = sorted([*self._notes, *self.texts], key=lambda note: note.id)
         return [
             note
-            for note in self._notes
+            for note in both
             if note.target.entity_type == entity_type and (entity_id is None or note.target.entity_id == entity_id)
         ]
 

@@ -1,168 +1,139 @@
 """Invented calls of an office, as its PBX would report them: varied, and the same for the same seed.
 
-Apart from `pbx`, which signs: this module decides who calls whom, for how long and how it ends, and writes it in the words of
-the provider. Some calls get a recording, some webhooks come twice, some numbers nobody knows, as far as it is asked to.
+Apart from the speakers, which know how one PBX talks: this module decides who calls whom, for how long and how it ends, and
+in which order and how often the PBX gets around to saying so. It knows stories and what is told of them, no PBX.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from random import Random
-from typing import Any
+from typing import Final
 
-import orjson
+from callbridge.sim.speakers import TELL_INTERNAL
+from callbridge.sim.speakers.base import Credentials, SignedWebhook, Speaker, Story, Told
 
-from callbridge.sim.pbx import Credentials, MangoEvent, SignedWebhook, sign
+EXTENSIONS: Final = ("101", "102", "104", "110")
+LINE: Final = "+74955550100"
 
-EXTENSIONS = ("101", "102", "104", "110")
-LINE = "+74955550100"
+_ANSWERED: Final = "answered"
+_UNANSWERED: Final = ("voicemail", "unavailable", "wrong_number", "no_answer", "no_answer", "no_answer", "busy")
 
-_ANSWERED, _VOICEMAIL = "answered", "voicemail"
-_UNANSWERED = (_VOICEMAIL, "unavailable", "wrong_number", "no_answer", "no_answer", "no_answer", "busy")
-_NUMBERS = {_VOICEMAIL: 1, "unavailable": 3, _ANSWERED: 4, "wrong_number": 5, "no_answer": 6, "busy": 7}
-_RESULTS = ("Agreed on a visit", "Asked for a quote", "Перезвонит завтра", "Wants the manager", "Заказ №1042 оформлен")
-_MANGO_REASONS = {_ANSWERED: 1120, "unavailable": 1124, "wrong_number": 1133, "busy": 1121}
+LATEST: Final = 8
+"""Calls after its own at which a late recording still comes."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Story:
-    """One call, before it is told in a provider's words."""
+class Mix:
+    """What the traffic is made of, as shares of the calls; those of recordings are shares of the recorded calls. A
+    recording that is neither sooner than its call, late (some calls later) nor never told comes right after its call.
+    """
 
-    ref: str
-    inbound: bool
-    phone: str
-    extension: str
-    started: int
-    ringing: int
-    talk: int
-    status: str
-    recorded: bool
+    duplicates: float = 0.0
+    unknown: float = 0.0
+    recordings: float = 0.3
+    sooner: float = 0.0
+    late: float = 0.0
+    never: float = 0.0
+    transferred: float = 0.0
+    internal: float = 0.0
+
+    def __post_init__(self) -> None:
+        if (
+            not all(0 <= getattr(self, share) <= 1 for share in self.__slots__)
+            or self.sooner + self.late + self.never > 1
+        ):
+            raise ValueError("a share is between 0 and 1")
+
+
+CALM: Final = Mix()
+
+
+def stories(
+    count: int, *, now: Callable[[], float], seed: int, numbers: Sequence[str], mix: Mix = CALM, internal: bool = True
+) -> Iterator[Story]:
+    """`count` calls that have just ended by the clock `now`. Two seeds never share a `ref`. `numbers` are those that the CRM
+    knows; without any everybody is a stranger. `internal`: whether the PBX tells calls between employees.
+    """
+    dice = Random(seed)  # noqa: S311 - invented calls are no secrets
+    for index in range(count):
+        yield _invented(dice, f"sim-{seed:x}-{index}", int(now()), numbers, mix, internal=internal)
 
 
 def traffic(
-    provider: str,
+    speaker: Speaker,
     credentials: Credentials,
     count: int,
     *,
-    now: float | Callable[[], float],
+    now: Callable[[], float],
     seed: int,
     numbers: Sequence[str],
-    duplicates: float = 0.0,
-    unknown: float = 0.0,
-    recordings: float = 0.3,
+    mix: Mix = CALM,
+    skew: float = 0.0,
 ) -> Iterator[SignedWebhook]:
-    """The webhooks of `count` calls with the given numbers: one for each call, more where it is recorded or comes twice.
-
-    `duplicates`, `unknown` and `recordings` are shares of the calls. `now` may be a clock, so that a long run is signed with
-    fresh times. Two seeds never share a call id.
+    """The webhooks of `count` calls: one for each, more where it is recorded, has legs or comes twice. `skew` is by how many
+    seconds the PBX's clock is ahead of `now`: both what it tells and what it signs are off by that much.
     """
-    clock = now if callable(now) else lambda: now
-    dice = Random(seed)  # noqa: S311 - invented calls are no secrets
-    for index in range(count):
-        story = _invent(dice, index, seed, int(clock()), numbers, unknown=unknown, recordings=recordings)
-        events = _mango(story) if provider == "mango" else _generic(story, dice)
-        for part, (event, body) in enumerate(events):
-            message_id = f"msg_{seed:x}_{index}_{part}"
-            webhook = sign(provider, credentials, orjson.dumps(body), now=clock(), message_id=message_id, event=event)
+
+    def clock() -> float:
+        return now() + skew
+
+    lots = Random(f"told {seed}")  # noqa: S311 - likewise
+    invented = stories(count, now=clock, seed=seed, numbers=numbers, mix=mix, internal=speaker.name in TELL_INTERNAL)
+    calls = (speaker.tell(story, credentials.timezone) for story in invented)
+    for name, told in _in_order(calls, lots, mix):
+        webhook = speaker.sign(told, credentials, now=clock(), message_id=f"msg_{seed:x}_{name}")
+        yield webhook
+        if lots.random() < mix.duplicates:
             yield webhook
-            if part == 0 and dice.random() < duplicates:
-                yield webhook
 
 
-def _invent(
-    dice: Random, index: int, seed: int, now: int, numbers: Sequence[str], *, unknown: float, recordings: float
-) -> _Story:
+def _invented(dice: Random, ref: str, now: int, numbers: Sequence[str], mix: Mix, *, internal: bool) -> Story:
     answered = dice.random() < 0.7
     talk = min(3_600, int(dice.lognormvariate(4.2, 1.0)) + 1) if answered else 0
     ringing = dice.randint(2, 40)
-    stranger = not numbers or dice.random() < unknown
-    phone = f"+7988{dice.randrange(10_000_000):07d}" if stranger else _spelled(dice, dice.choice(numbers))
-    return _Story(
-        ref=f"sim-{seed:x}-{index}",
-        inbound=dice.random() < 0.65,
-        phone=phone,
-        extension=dice.choice(EXTENSIONS),
+    between_us = dice.random() < mix.internal and internal
+    extension, colleague = dice.sample(EXTENSIONS, 2)
+    stranger = not numbers or dice.random() < mix.unknown
+    phone = f"+7988{dice.randrange(10_000_000):07d}" if stranger else dice.choice(numbers)
+    return Story(
+        ref=ref,
+        inbound=dice.random() < 0.65 and not between_us,
+        phone=colleague if between_us else phone,
+        extension=extension,
+        line=LINE,
         started=now - talk - ringing,
         ringing=ringing,
         talk=talk,
         status=_ANSWERED if answered else dice.choice(_UNANSWERED),
-        recorded=answered and dice.random() < recordings,
+        recorded=answered and dice.random() < mix.recordings,
+        transferred=answered and dice.random() < mix.transferred and not between_us,
+        internal=between_us,
     )
 
 
-def _spelled(dice: Random, phone: str) -> str:
-    """A PBX writes one number in several ways."""
-    bare = phone.removeprefix("+")
-    if len(bare) != 11 or not bare.startswith("7"):
-        return phone
-    national = bare[1:]
-    pretty = f"+7 {national[:3]} {national[3:6]}-{national[6:8]}-{national[8:]}"
-    return dice.choice((phone, bare, f"8{national}", pretty))
+def _in_order(calls: Iterable[list[Told]], lots: Random, mix: Mix) -> Iterator[tuple[str, Told]]:
+    """All that is told, each thing with a name of its own, recordings where `mix` puts them among the calls."""
+    waiting: list[tuple[int, str, Told]] = []
+    for index, call in enumerate(calls):
+        at_once, recordings = ([one for one in _named(index, call) if one[1].late is late] for late in (False, True))
+        lot, due = lots.random(), index + lots.randint(1, LATEST)
+        if lot < mix.sooner:
+            yield from recordings
+        yield from at_once
+        if mix.sooner <= lot < mix.sooner + mix.late:
+            for name, told in recordings:
+                heapq.heappush(waiting, (due, name, told))
+        elif lot >= mix.sooner + mix.late + mix.never:
+            yield from recordings
+        while waiting and waiting[0][0] <= index:
+            yield heapq.heappop(waiting)[1:]
+    while waiting:
+        yield heapq.heappop(waiting)[1:]
 
 
-_Events = list[tuple[MangoEvent, dict[str, Any]]]
-
-
-def _generic(story: _Story, dice: Random) -> _Events:
-    """Our canonical body in its permitted spellings; the event of `sign` is Mango's and means nothing here."""
-    started: int | str = story.started
-    if dice.random() < 0.3:
-        started = datetime.fromtimestamp(story.started, UTC).isoformat()
-    body: dict[str, Any] = {
-        "event": "call.finished",
-        "id": story.ref,
-        "direction": "inbound" if story.inbound else "outbound",
-        "phone": story.phone,
-        "duration": story.talk,
-        "started_at": started,
-        "status": dice.choice((story.status, _NUMBERS[story.status])),
-        "extension": story.extension,
-    }
-    if story.talk and dice.random() < 0.4:
-        body["result"] = dice.choice(_RESULTS)
-    link = f"https://records.example.com/{story.ref}.mp3"
-    if not story.recorded:
-        return [(MangoEvent.SUMMARY, body)]
-    if dice.random() < 0.5:
-        return [(MangoEvent.SUMMARY, body | {"link": link})]
-    later = {"event": "call.recording", "id": story.ref, "link": link}
-    return [(MangoEvent.SUMMARY, body), (MangoEvent.RECORD_ADDED, later)]
-
-
-def _mango(story: _Story) -> _Events:
-    """A summary, and for a recorded call the two recording events; times are UTC seconds, 0 where there was no talk."""
-    outside, inside = {"number": story.phone.lstrip("+")}, {"extension": story.extension, "number": LINE.lstrip("+")}
-    end = story.started + story.ringing + story.talk
-    summary = {
-        "entry_id": story.ref,
-        "call_direction": 1 if story.inbound else 2,
-        "from": outside if story.inbound else inside,
-        "to": inside if story.inbound else outside,
-        "line_number": LINE.lstrip("+"),
-        "create_time": story.started,
-        "forward_time": story.started + 1 if story.talk else 0,
-        "talk_time": end - story.talk if story.talk else 0,
-        "end_time": end,
-        "entry_result": 1 if story.talk else 0,
-        "disconnect_reason": _MANGO_REASONS.get(story.status, 1111),
-    }
-    if not story.recorded:
-        return [(MangoEvent.SUMMARY, summary)]
-    recording = {"recording_id": f"rec-{story.ref}", "entry_id": story.ref}
-    completed = {
-        "recording_state": "Completed",
-        "seq": 2,
-        "call_id": f"leg-{story.ref}",
-        "extension": story.extension,
-        "timestamp": str(end + 1),
-        "completion_code": 1000,
-        "recipient": "Cloud",
-    }
-    added = {"product_id": 400017, "user_id": 400018, "timestamp": end + 45}
-    return [
-        (MangoEvent.SUMMARY, summary),
-        (MangoEvent.RECORDING, recording | completed),
-        (MangoEvent.RECORD_ADDED, recording | added),
-    ]
+def _named(index: int, call: list[Told]) -> Iterator[tuple[str, Told]]:
+    for part, told in enumerate(call):
+        yield f"{index}_{part}", told

@@ -20,6 +20,7 @@ from callbridge.store.connect import pool_of
 
 DRAIN: Final = "drain"
 RECONCILE: Final = "reconcile"
+NOTE: Final = "note"
 
 RING_EVERY: Final = 0.2
 """Seconds between two rings for one account: the first of a burst rings at once, a last one always follows."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -78,6 +78,17 @@ def _call(source: str, provider: str, fields: list[Any]) -> Call:
     )  # fmt: skip
 
 
+def call_in(sealed: bytes, link: bytes = b"") -> Call | None:
+    """The stored call with the link that was joined to it. None where the bytes hold no call that we can read: for a person,
+    not for the CRM.
+    """
+    try:
+        call = unseal(sealed).call
+        return replace(call, link=link.decode()) if call and link else call
+    except (EnvelopeError, ValueError):
+        return None
+
+
 def content_digest(call: Call) -> str:
     """Eight characters that differ when the same call comes again with other content.
 
@@ -86,4 +97,13 @@ def content_digest(call: Call) -> str:
     started_at = call.started_at if call.dated else 0
     parts = (call.direction, call.phone, call.duration, started_at, call.status, call.extension, call.result)
     content = "\x1f".join(map(str, parts))
-    return base64.urlsafe_b64encode(hashlib.blake2b(content.encode(), digest_size=6).digest()).decode()
+    return _short(content)
+
+
+def link_digest(link: str) -> str:
+    """Eight characters that tell the links of one call apart."""
+    return _short(link)
+
+
+def _short(text: str) -> str:
+    return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=6).digest()).decode()

@@ -30,7 +30,7 @@ from callbridge.call import (
 )
 from callbridge.errors import StoreUnavailable
 from callbridge.outcome import Reason, State
-from callbridge.store.envelope import Envelope, content_digest, seal
+from callbridge.store.envelope import Envelope, content_digest, link_digest, seal
 from callbridge.store.scripts import Argument, Scripts
 
 MAX_GROUP = 200
@@ -39,12 +39,15 @@ MAX_GROUP = 200
 
 @dataclass(frozen=True, slots=True)
 class _Put:
-    """One call ready for the script; `place` is its index among the arrivals it came with."""
+    """One call ready for the script; `place` is its index among the arrivals it came with. `patch` joins its link to the call
+    that stands, if that is the same call without it.
+    """
 
     place: int
     account: str
     meta: bytes
     envelope: bytes
+    patch: tuple[Argument, ...] = ()
 
 
 @dataclass(slots=True)
@@ -61,8 +64,12 @@ class _Sender:
 class RedisInbox:
     """Stores arrivals; `stored` is told which accounts got new work, after the fact."""
 
-    def __init__(self, scripts: Scripts, now: Callable[[], float], stored: Callable[[set[str]], None]) -> None:
+    def __init__(
+        self, scripts: Scripts, now: Callable[[], float], stored: Callable[[set[str]], None], *, replicas: int = 0
+    ) -> None:
+        """`replicas` have to confirm what was stored before a receipt is given for it."""
         self._scripts = scripts
+        self._replicas = replicas
         self._now = now
         self._stored = stored
         self._waiting: list[_Sender] = []
@@ -91,7 +98,7 @@ class RedisInbox:
                 group, self._waiting = [*group, *self._waiting], []
                 for sender in group:
                     if not sender.done.done():
-                        sender.done.set_exception(StoreUnavailable(str(error)))
+                        sender.done.set_exception(_own(error))
             else:
                 for sender in group:
                     if not sender.done.done():
@@ -103,21 +110,30 @@ class RedisInbox:
         for start in range(0, len(puts), MAX_GROUP):
             chunk = puts[start : start + MAX_GROUP]
             arguments = [part for _, put in chunk for part in (put.meta, put.envelope)]
-            reply = await self._scripts.run("put", *arguments)
+            reply = await self._scripts.run("put", *arguments, replicas=self._replicas)
             for (sender, put), kind, call in zip(chunk, reply[::2], reply[1::2], strict=True):
                 receipt = Receipt(ReceiptKind(kind.decode()), CallId(call.decode()))
                 sender.receipts[put.place] = receipt
                 if receipt.kind is ReceiptKind.STORED:
                     fresh.add(put.account)
+                if receipt.kind is ReceiptKind.DUPLICATE and put.patch:
+                    await self._scripts.run("patch", *put.patch, replicas=self._replicas)
         for sender in group:
             for place, patch in sender.patches:
-                kind, call = await self._scripts.run("patch", *patch)
+                kind, call = await self._scripts.run("patch", *patch, replicas=self._replicas)
                 sender.receipts[place] = Receipt(ReceiptKind(kind.decode()), CallId(call.decode()) if call else None)
         counts = [source for sender in group for source in sender.counts]
         if counts:
             await self._scripts.run("count", *counts)
         if fresh:
             self._stored(fresh)
+
+
+def _own(error: Exception) -> StoreUnavailable:
+    """One for each sender: an exception that several tasks raise gathers all their traces."""
+    own = StoreUnavailable(str(error))
+    own.__cause__ = error.__cause__ or error
+    return own
 
 
 def _take_group(waiting: list[_Sender]) -> list[_Sender]:
@@ -138,25 +154,34 @@ def _prepare(sender: _Sender, place: int, arrival: Arrival, now: float) -> None:
         case FinishedCall(account, call, webhook, hold):
             envelope = Envelope(call.source, call.provider, webhook, call)
             content, early = content_digest(call), key_digest(call_key(call.source, call.ref, None))
+            key, link = key_digest(call.key), link_digest(call.link) if call.link else ""
             meta = [
-                key_digest(call.key),
-                call_id(call.key, now),
-                account,
-                call.source,
-                State.WAITING,
-                "",
-                int(hold * 1000),
-            ]
-            sender.puts.append(_Put(place, account, orjson.dumps([*meta, content, early]), seal(envelope)))
+                key, call_id(call.key, now), account, call.source, State.WAITING, "", int(hold * 1000),
+                content, early, call.rank, link,
+            ]  # fmt: skip
+            patch = (call.source, early, call.link, link, 0, 0, key) if call.link else ()
+            sender.puts.append(_Put(place, account, orjson.dumps(meta), seal(envelope), patch))
         case UndecodableWebhook(account, source, provider, webhook, problem):
             envelope = Envelope(source, provider, webhook, None, problem)
             key = raw_key(source, webhook.body)
-            meta = [key_digest(key), call_id(key, now), account, source, State.DEAD, Reason.UNDECODABLE, 0, "", ""]
+            meta = [
+                key_digest(key),
+                call_id(key, now),
+                account,
+                source,
+                State.DEAD,
+                Reason.UNDECODABLE,
+                0,
+                "",
+                "",
+                0,
+                "",
+            ]
             sender.puts.append(_Put(place, account, orjson.dumps(meta), seal(envelope)))
-        case RecordingReady(_, source, ref, link, at, _):
+        case RecordingReady(_, source, ref, link, at, _, note_late):
             early = key_digest(call_key(source, ref, None))
             digests = (key_digest(key) for key in recording_keys(source, ref, at))
-            sender.patches.append((place, (source, early, link, *digests)))
+            sender.patches.append((place, (source, early, link, link_digest(link), int(note_late), 1, *digests)))
         case IgnoredEvent(source, _):
             sender.counts.append(source)
         case _:

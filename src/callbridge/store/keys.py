@@ -7,18 +7,27 @@ any of them. Times are milliseconds of the Redis clock unless named otherwise.
     {p}:bodies            HASH    id -> envelope, the immutable part (`envelope.py`)
     {p}:keys              HASH    digest of the call key -> id: the dedupe index
     {p}:index             ZSET    every id by time of receipt
+    {p}:legs:<id>         HASH    content digest -> envelope: other legs and variants of a call, ten at most
     {p}:story:<id>        LIST    what happened to a call, JSON entries, the last 100
-    {p}:accounts          SET     accounts that ever had a call
+    {p}:accounts          SET     accounts that ever had a call or a pause
     {p}:due:<account>     ZSET    waiting calls by the time they may be sent
+    {p}:bulk:<account>    ZSET    the same, replayed or revived: a lane of their own, so that live calls do not wait for them
+    {p}:alone:<account>   ZSET    the same, over which workers died again and again: claimed one at a time
     {p}:retrying          SET     waiting calls for which a request has been made
     {p}:leases            ZSET    claimed and sending calls by the end of their lease
     {p}:uncertain:<acct>  ZSET    uncertain calls by the time of the next look
     {p}:parked:<account>  ZSET    calls without a contact by the time of the next try
     {p}:delivered ...     ZSET    final calls by the time they got there, one key a state
-    {p}:recording:<dig>   STRING  a recording that came before its call, kept for a day
+    {p}:recording:<dig>   STRING  digest and link of a recording that came before its call, kept for a day
+    {p}:late:<account>    ZSET    notes to add to cards, <id>.<digest of the link>, by the time they may be sent
+    {p}:note:<note>       HASH    one of them: id (call), ln (link), cr (queued), ps (posted first), fn, at (postponed), lk
     {p}:fence             STRING  counter: each claim and each look gets the next number
-    {p}:pace:<account>    HASH    next, blocked_until (microseconds), failures, why
-    {p}:pause:<account>   HASH    reason detail since probe_at every at_most
+    {p}:pace:<account>    HASH    the next slot and blocked_until (microseconds), slots of the last minute, the breaker's fields
+                                  (see `pace.py`) and their version, trial_by and trial_until, turn (of two lanes), suspect
+    {p}:pause:<account>   HASH    reason detail since; probe_at every at_most, or, by hand, owner and perhaps until
+    {p}:closed:<account>  STRING  why it takes no incoming leads, for a day
+    {p}:token:<account>   HASH    generation, pair (sealed with a key that Redis does not have)
+    {p}:refresh:<account> STRING  who replaces the pair now, for as long as that may take
     {p}:counts            HASH    <source>:<what> -> how many webhooks
     {p}:seen              HASH    source -> time of its last authenticated webhook
     {p}:workers           ZSET    worker ids by their last heartbeat
@@ -42,12 +51,21 @@ def call(root: str, call_id: str) -> str:
     return f"{root}call:{call_id}"
 
 
+def legs(root: str, call_id: str) -> str:
+    return f"{root}legs:{call_id}"
+
+
 def story(root: str, call_id: str) -> str:
     return f"{root}story:{call_id}"
 
 
 def due(root: str, account: str) -> str:
     return f"{root}due:{account}"
+
+
+def lanes(root: str, account: str) -> tuple[str, str, str]:
+    """Where an account's waiting calls are, each in one of them."""
+    return f"{root}due:{account}", f"{root}bulk:{account}", f"{root}alone:{account}"
 
 
 def uncertain(root: str, account: str) -> str:
@@ -58,8 +76,16 @@ def parked(root: str, account: str) -> str:
     return f"{root}parked:{account}"
 
 
+def closed(root: str, account: str) -> str:
+    return f"{root}closed:{account}"
+
+
 def pause(root: str, account: str) -> str:
     return f"{root}pause:{account}"
+
+
+def token(root: str, account: str) -> str:
+    return f"{root}token:{account}"
 
 
 def pace(root: str, account: str) -> str:
@@ -75,8 +101,10 @@ def final(root: str, state: State) -> str:
 
 class CallField:
     """Fields of `{p}:call:<id>` that Python reads. Short, because a million waiting calls carry them; an absent one is
-    zero or none. The scripts alone use fn (fence), pk (times parked), lk (looks), dt (deaths of workers), ba (batch
-    marked last), fs (first sent), bs (waiting since, after a replay), us (uncertain since), dg (content digest).
+    zero or none. The scripts alone use fn (fence), pk (times parked), lk (looks), dt (deaths of workers), bu (its lane
+    is bulk), ba (batch marked last), sn (what left last: when, how many calls, digest of their ids), fs (first sent), bs (waiting since, after a replay), us (uncertain since), dg (content digest), rk (rank of
+    the leg that stands), lh (digest of the link that stands), lt (links that came while it was on its way, to be noted once
+    it is delivered), nt (digests of the links that are on its card, or on the way there).
     """
 
     STATE: Final = "st"

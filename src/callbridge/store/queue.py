@@ -6,21 +6,24 @@ Every move is one script, carried out only under the fence that the claim gave. 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from callbridge.call import Call, CallId
+from callbridge.breaker import TRIAL_CALLS
+from callbridge.call import CallId
 from callbridge.claim import Agenda, Claim, Claimed, Looked, Nothing, Paused, Reclaimed, Uncertain
 from callbridge.errors import StoreUnavailable
 from callbridge.outcome import PauseReason, Settlement
-from callbridge.store.envelope import EnvelopeError, unseal
+from callbridge.store.envelope import call_in
 from callbridge.store.scripts import Scripts
 
 MAX_TAKEN = 250
+SUSPECT_DEATHS = 3
+"""A call that was claimed by three workers, each of which died before sending it, is claimed alone."""
+
 FATAL_DEATHS = 5
-"""A call that was claimed by five workers, each of which died before sending it, is not given to a sixth."""
+"""And after five it is not given to a sixth."""
 
 
 class RedisQueue:
@@ -32,17 +35,18 @@ class RedisQueue:
         self._look_in = _ms(look_in)
 
     async def claim(self, account: str, size: int) -> Claim | Paused | Nothing:
-        """Up to `size` due calls, oldest first, ours until the lease ends."""
-        reply = await self._scripts.run("claim", account, min(size, MAX_TAKEN), self._lease)
+        """Up to `size` due calls, the oldest of each lane, ours until the lease ends."""
+        reply = await self._scripts.run("claim", account, min(size, MAX_TAKEN), self._lease, TRIAL_CALLS)
         match reply[0]:
             case b"none":
                 return Nothing(next_due=None if reply[2] < 0 else reply[2] / 1000)
             case b"paused" | b"slowed":
                 return Paused(ask_in=reply[2] / 1000)
             case b"calls" | b"probe":
-                calls = tuple(_claimed(*reply[at : at + 7]) for at in range(5, len(reply), 7))
+                calls = tuple(_claimed(*reply[at : at + 7]) for at in range(7, len(reply), 7))
                 probe = PauseReason(reply[4].decode()) if reply[0] == b"probe" else None
-                return Claim(account, reply[2], reply[1] / 1000, calls, failures=reply[3], probe=probe)
+                trial, troubled = bool(reply[5]), bool(reply[6])
+                return Claim(account, reply[2], reply[1] / 1000, calls, reply[3], probe, trial=trial, troubled=troubled)
             case other:
                 raise StoreUnavailable(f"claim: unexpected reply {other!r}")
 
@@ -59,12 +63,16 @@ class RedisQueue:
         reply = await self._scripts.run("settle", fence, orjson.dumps(facts), *rows)
         return {CallId(call_id.decode()) for call_id in reply}
 
-    async def release(self, fence: int, ids: Sequence[CallId]) -> int:
-        """Puts calls back that were not sent, or turned away unread; their attempt is given back."""
-        return int(await self._scripts.run("release", fence, *ids)) if ids else 0
+    async def release(self, fence: int, ids: Sequence[CallId], batch: str | None = None) -> int:
+        """Puts calls back. Those marked for `batch` were not sent with it, or were turned away unread: they get the attempt
+        back that they were marked with.
+        """
+        return int(await self._scripts.run("release", fence, batch or "", *ids)) if ids else 0
 
     async def reclaim(self, limit: int = 200) -> Reclaimed:
-        waiting, uncertain, dead = await self._scripts.run("reclaim", limit, self._look_in, FATAL_DEATHS)
+        waiting, uncertain, dead = await self._scripts.run(
+            "reclaim", limit, self._look_in, FATAL_DEATHS, SUSPECT_DEATHS
+        )
         return Reclaimed(waiting, uncertain, dead)
 
     async def look(self, account: str, size: int, lease: float) -> Looked | None:
@@ -92,19 +100,25 @@ class RedisQueue:
         waits = max(1, _ms(first)), max(1, _ms(first), _ms(at_most))
         return bool(await self._scripts.run("pause", account, reason.value, detail[:300], *waits))
 
-    async def resume(self, account: str) -> float | None:
-        """How many seconds the pause had lasted; None if there was none."""
-        lasted = int(await self._scripts.run("resume", account))
+    async def hold(self, account: str, detail: str, owner: str, seconds: float | None) -> bool:
+        """A person pauses the account, for `seconds` or until it is resumed; True if nobody held it before."""
+        length = 0 if seconds is None else max(1, _ms(seconds))
+        return bool(await self._scripts.run("hold", account, PauseReason.MANUAL, detail[:300], owner[:100], length))
+
+    async def resume(self, account: str, of: PauseReason | None = None) -> float | None:
+        """How many seconds the pause had lasted; None if there was none, or none of this kind."""
+        lasted = int(await self._scripts.run("resume", account, of or ""))
         return None if lasted < 0 else lasted / 1000
+
+    async def leads_closed(self, account: str, why: str) -> None:
+        """For `status`: why the account takes no incoming leads; "": it does."""
+        await self._scripts.run("leads", account, why[:300])
 
     async def agenda(self) -> Agenda:
         reply = await self._scripts.run("agenda")
-        rows = [(reply[at].decode(), *reply[at + 1 : at + 4]) for at in range(0, len(reply), 4)]
-        return Agenda(
-            due=frozenset(account for account, due, _, _ in rows if due),
-            looks=frozenset(account for account, _, look, _ in rows if look),
-            tries=frozenset(account for account, _, _, tries in rows if tries),
-        )
+        rows = [(reply[at].decode(), *reply[at + 1 : at + 5]) for at in range(0, len(reply), 5)]
+        due, looks, tries, notes = (frozenset(row[0] for row in rows if row[column]) for column in range(1, 5))
+        return Agenda(due, looks, tries, notes)
 
 
 def _claimed(
@@ -112,7 +126,7 @@ def _claimed(
 ) -> Claimed:
     return Claimed(
         CallId(call_id.decode()),
-        _call(envelope, link),
+        call_in(envelope, link),
         attempts=int(attempts),
         parks=int(parks),
         waiting_since=int(since) / 1000,
@@ -125,7 +139,7 @@ def _uncertain(
 ) -> Uncertain:
     return Uncertain(
         CallId(call_id.decode()),
-        _call(envelope, b""),
+        call_in(envelope),
         attempts=int(attempts),
         looks=int(looks),
         received_at=int(received) / 1000,
@@ -135,18 +149,9 @@ def _uncertain(
     )
 
 
-def _call(envelope: bytes, link: bytes) -> Call | None:
-    """None where the stored bytes hold no call that we can read: for a person, not for the CRM."""
-    try:
-        call = unseal(envelope).call
-        return replace(call, link=link.decode()) if call and link else call
-    except (EnvelopeError, ValueError):
-        return None
-
-
 def _row(settlement: Settlement) -> list[Any]:
     note = settlement.delivered
-    place = (note.note_id, note.entity_type, note.entity_id) if note else (0, "", 0)
+    place = (note.note_id or 0, note.entity_type, note.entity_id) if note else (0, "", 0)
     delay, detail = _ms(settlement.delay), settlement.detail or ""
     return [settlement.id, settlement.state, settlement.reason or "", delay, detail, *place, settlement.looks]
 

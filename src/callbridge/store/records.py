@@ -5,7 +5,7 @@ Lists walk the index newest first in bounded pages; a filter costs a page at a t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,17 @@ class RedisRecords:
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"story: {error}") from error
         entries = [orjson.loads(row) for row in rows]
-        return [entry | {"at": entry["at"] / 1000} for entry in entries]
+        legs = await self._legs(call_id) if any("leg" in entry for entry in entries) else {}
+        return [_told(entry, legs) for entry in entries]
+
+    async def _legs(self, call_id: CallId) -> dict[str, Call]:
+        """The other legs of a call by their digest."""
+        try:
+            rows = await self._redis.hgetall(keys.legs(self._root, call_id))  # type: ignore[misc] # as above
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"legs: {error}") from error
+        legs = {digest.decode(): _unsealed(sealed) for digest, sealed in rows.items()}
+        return {digest: envelope.call for digest, envelope in legs.items() if envelope and envelope.call}
 
     async def newest(self, *, since: float | None = None, until: float | None = None) -> AsyncIterator[Record]:
         """Calls by time of receipt, newest first, received in [since, until)."""
@@ -90,6 +100,12 @@ class RedisRecords:
         """Calls of one final state, latest first."""
         async for record in self._walk(keys.final(self._root, state), "+inf", "-inf"):
             yield record
+
+    async def uncertain(self, accounts: Iterable[str]) -> AsyncIterator[Record]:
+        """Calls that are uncertain now; the account's latest look first. One that is looked for meanwhile may come twice."""
+        for account in accounts:
+            async for record in self._walk(keys.uncertain(self._root, account), "+inf", "-inf"):
+                yield record
 
     async def _walk(self, key: str, upper: str, lower: str) -> AsyncIterator[Record]:
         """Pages by score and position: calls that leave or join meanwhile neither repeat nor hide a neighbour."""
@@ -124,6 +140,27 @@ class RedisRecords:
         ]
 
 
+def _told(entry: dict[str, Any], legs: Mapping[str, Call]) -> dict[str, Any]:
+    """A story entry with its time in seconds; one about another leg says what that leg was, as far as it is kept."""
+    told = {name: value for name, value in entry.items() if name != "leg"} | {"at": entry["at"] / 1000}
+    if leg := legs.get(entry.get("leg", "")):
+        facts = {
+            "status": leg.status.value,
+            "duration": leg.duration,
+            "extension": leg.extension,
+            "started_at": leg.started_at,
+        }
+        told |= {name: value for name, value in facts.items() if value is not None}
+    return told
+
+
+def _unsealed(sealed: bytes) -> Envelope | None:
+    try:
+        return unseal(sealed)
+    except EnvelopeError:
+        return None
+
+
 def _record(call_id: CallId, row: Mapping[str, bytes | None], body: bytes | None) -> Record:
     def text(name: str) -> str | None:
         value = row[name]
@@ -133,10 +170,7 @@ def _record(call_id: CallId, row: Mapping[str, bytes | None], body: bytes | None
         value = row[name]
         return int(value) if value else None
 
-    try:
-        envelope = unseal(body or b"")
-    except EnvelopeError:
-        envelope = None
+    envelope = _unsealed(body or b"")
     attempts, received = number(CallField.ATTEMPTS) or 0, number(CallField.RECEIVED) or 0
     state = State(text(CallField.STATE) or "")
     return Record(
@@ -149,7 +183,7 @@ def _record(call_id: CallId, row: Mapping[str, bytes | None], body: bytes | None
         updated_at=(number(CallField.UPDATED) or received) / 1000,
         reason=text(CallField.REASON),
         detail=text(CallField.DETAIL),
-        note_id=number(CallField.NOTE),
+        note_id=number(CallField.NOTE) or None,  # stored as 0 where only the card was told
         entity_type=text(CallField.ENTITY_TYPE),
         entity_id=number(CallField.ENTITY),
         link=text(CallField.LINK) or (envelope.call.link if envelope and envelope.call else None),

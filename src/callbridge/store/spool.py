@@ -3,6 +3,7 @@
 One SQLite file per host, shared by all its receivers: every append is on the disk (`synchronous=FULL`) before it returns, a
 torn end is SQLite's business, and a file that cannot be read any more is set aside and what is readable in it is kept. Rows
 are taken under a lease, so that two receivers do not hand the same rows to Redis; if they do, the store finds them known.
+A lock beside the file keeps everybody out while it is replaced: nobody writes into one that was set aside.
 
 Blocking code for one thread; `spooling` gives it one.
 """
@@ -10,10 +11,12 @@ Blocking code for one thread; `spooling` gives it one.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +28,9 @@ SPOOL_FILE: Final = "spool.db"
 
 PATIENCE: Final = 1.0
 """Seconds that one process waits for another to finish writing."""
+
+FULL: Final = 256 * 1024
+"""Bytes of room below which the spool counts as full: the largest webhook has to fit."""
 
 _TABLE: Final = """
     CREATE TABLE IF NOT EXISTS arrivals (
@@ -38,10 +44,18 @@ _TABLE: Final = """
 
 @dataclass(frozen=True, slots=True)
 class SpoolStanding:
-    """What waits: how many arrivals, and since when (Unix seconds) the oldest."""
+    """What waits: how many arrivals, and since when (Unix seconds) the oldest. `damaged` are the files that were set aside,
+    `room` how many bytes may still come.
+    """
 
     waiting: int
     oldest_at: float | None
+    damaged: int = 0
+    room: int | None = field(default=None, compare=False)
+
+    @property
+    def full(self) -> bool:
+        return self.room is not None and self.room < FULL
 
 
 EMPTY: Final = SpoolStanding(0, None)
@@ -54,6 +68,8 @@ class SpoolFile:
         self._path = path
         self._max_bytes = max_bytes
         self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+        self._checked = 0
 
     def append(self, rows: Sequence[bytes], now: float) -> None:
         """Durable when it returns, all of them or none."""
@@ -82,9 +98,9 @@ class SpoolFile:
             )
 
     def standing(self) -> SpoolStanding:
+        """Raises `StoreUnavailable` too where the file could be read and not written."""
         with self._transaction() as connection:
-            waiting, oldest = connection.execute("SELECT count(*), min(at) FROM arrivals").fetchone()
-        return SpoolStanding(waiting, oldest)
+            return _standing(connection, self._path)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -94,50 +110,69 @@ class SpoolFile:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         try:
-            connection = self._opened()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-                raise
+            with self._locked(fcntl.LOCK_SH):
+                connection = self._opened()
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    with contextlib.suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+                    raise
         except sqlite3.OperationalError as error:  # full, locked, read-only, gone: may be over next time
             self.close()
             raise StoreUnavailable(f"spool: {error}") from error
         except sqlite3.DatabaseError as error:
-            self.close()
-            self._set_aside()
+            self._replace()
             raise StoreUnavailable(f"spool: {error}") from error
         except OSError as error:
             raise StoreUnavailable(f"spool: {error}") from error
 
+    @contextlib.contextmanager
+    def _locked(self, how: int) -> Iterator[None]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, how)
+            yield
+
     def _opened(self) -> sqlite3.Connection:
+        if self._connection is not None and _inode(self._path) != self._inode:
+            self.close()  # another receiver has set the file aside
         if self._connection is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):  # calls are private: nobody else on the host reads them
                 os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
-            try:
-                self._connection = _connected(self._path, self._max_bytes)
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
-                self._set_aside()
-                self._connection = _connected(self._path, self._max_bytes)
+            self._inode = _inode(self._path)
+            # Reading all of a large file takes seconds: once a process and file is enough.
+            self._connection = _connected(self._path, self._max_bytes, check=self._checked != self._inode)
+            self._checked = self._inode
         return self._connection
 
-    def _set_aside(self) -> None:
-        """A damaged file keeps its name plus a number; what can still be read of it goes into a new one."""
-        aside = next(path for n in range(1, 10_000) if not (path := self._path.with_suffix(f".damaged-{n}")).exists())
-        self._path.rename(aside)
-        for ending in ("-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                Path(f"{self._path}{ending}").rename(f"{aside}{ending}")
-        saved = _salvaged(aside)
+    def _replace(self) -> None:
+        """Sets a damaged file aside under its name plus a number; what can still be read of it goes into a new one."""
+        damaged = self._inode
+        self.close()
+        with self._locked(fcntl.LOCK_EX):
+            if _inode(self._path) != damaged:
+                return  # another receiver was quicker
+            saved = _salvaged(self._path)
+            fresh = self._path.with_suffix(".fresh")
+            fresh.unlink(missing_ok=True)
+            os.close(os.open(fresh, os.O_CREAT | os.O_EXCL, 0o600))
+            with contextlib.closing(_connected(fresh, self._max_bytes, check=False)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany("INSERT INTO arrivals (id, at, packed) VALUES (?, ?, ?)", saved)
+                connection.execute("COMMIT")
+            aside = next(path for n in range(1, 10_000) if not (path := self._aside(n)).exists())
+            aside.hardlink_to(self._path)
+            for ending in ("-wal", "-shm"):  # they belong to the damaged file and would ruin a new one
+                with contextlib.suppress(FileNotFoundError):
+                    Path(f"{self._path}{ending}").rename(f"{aside}{ending}")
+            fresh.replace(self._path)
         observe.event("spool.damaged", level="error", file=str(aside), saved=len(saved))
-        with contextlib.closing(_connected(self._path, self._max_bytes)) as fresh, fresh:
-            fresh.executemany("INSERT INTO arrivals (at, packed) VALUES (?, ?)", saved)
+
+    def _aside(self, number: int) -> Path:
+        return self._path.with_suffix(f".damaged-{number}")
 
 
 def read_standing(path: Path) -> SpoolStanding:
@@ -146,13 +181,29 @@ def read_standing(path: Path) -> SpoolStanding:
         return EMPTY
     try:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=PATIENCE)) as connection:
-            waiting, oldest = connection.execute("SELECT count(*), min(at) FROM arrivals").fetchone()
+            return _standing(connection, path)
     except sqlite3.Error as error:
         raise StoreUnavailable(f"spool: {error}") from error
-    return SpoolStanding(waiting, oldest)
 
 
-def _connected(path: Path, max_bytes: int) -> sqlite3.Connection:
+def _standing(connection: sqlite3.Connection, path: Path) -> SpoolStanding:
+    waiting, oldest = connection.execute("SELECT count(*), min(at) FROM arrivals").fetchone()
+    used, free, most, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "freelist_count", "max_page_count", "page_size")
+    )
+    damaged = sum(1 for file in path.parent.glob(f"{path.stem}.damaged-*") if file.suffix[-1].isdigit())
+    return SpoolStanding(waiting, oldest, damaged, room=(most - used + free) * size)
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _connected(path: Path, max_bytes: int, *, check: bool) -> sqlite3.Connection:
     # Used by one thread at a time, but not always by the one that opened it.
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     try:
@@ -161,20 +212,33 @@ def _connected(path: Path, max_bytes: int) -> sqlite3.Connection:
         (page,) = connection.execute("PRAGMA page_size").fetchone()
         connection.execute(f"PRAGMA max_page_count = {max(16, max_bytes // page)}")
         connection.execute(_TABLE)
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)  # noqa: TRY301 - it is what SQLite itself raises a moment later
+        _begin_late(connection)
+        if check:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)  # noqa: TRY301 - it is what SQLite itself raises a moment later
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _salvaged(path: Path) -> list[tuple[float, bytes]]:
-    saved: list[tuple[float, bytes]] = []
-    with (
-        contextlib.suppress(sqlite3.Error),
-        contextlib.closing(sqlite3.connect(path, timeout=PATIENCE)) as connection,
-    ):
-        saved.extend(connection.execute("SELECT at, packed FROM arrivals ORDER BY id"))
-    return saved
+def _begin_late(connection: sqlite3.Connection) -> None:
+    """Numbers of a new file begin above all of an older one, whose rows another receiver may still have in hand: it must not
+    remove others by their numbers.
+    """
+    if connection.execute("SELECT 1 FROM sqlite_sequence").fetchone() is None:
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('arrivals', ?)", (time.time_ns() // 1000,))
+
+
+def _salvaged(path: Path) -> list[tuple[int, float, bytes]]:
+    """Rows that can be read from either end."""
+    saved: dict[int, tuple[int, float, bytes]] = {}
+    for way in ("ASC", "DESC"):
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(path, timeout=PATIENCE)) as connection,
+        ):
+            for row in connection.execute(f"SELECT id, at, packed FROM arrivals ORDER BY id {way}"):  # noqa: S608 - a constant
+                saved[row[0]] = row
+    return [saved[number] for number in sorted(saved)]

@@ -19,12 +19,16 @@ from callbridge.store.scripts import Scripts
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Unix seconds of the store's clock; `probe_in` in seconds."""
+    """Unix seconds of the store's clock; `probe_in` in seconds. One by hand has an `owner` and no probes, and perhaps ends at
+    `until` by itself.
+    """
 
     reason: PauseReason
     detail: str
     since: float
-    probe_in: float
+    probe_in: float | None
+    owner: str | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,9 @@ class Slowed:
 
 @dataclass(frozen=True, slots=True)
 class AccountTally:
-    """`oldest_waiting` is how many seconds the oldest due call has been due; None when none is."""
+    """`oldest_waiting` is how many seconds the oldest due call has been due; None when none is. `leads_closed` is why the
+    account takes no incoming leads, where it was asked for them.
+    """
 
     account: str
     waiting: int
@@ -47,11 +53,12 @@ class AccountTally:
     oldest_waiting: float | None
     pause: Pause | None
     slowed: Slowed | None = None
+    leads_closed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SourceTally:
-    """`counts` by stored, duplicate, variant, recording, ignored; `last_seen` in seconds ago."""
+    """`counts` by stored, duplicate, variant, folded, recording, ignored; `last_seen` in seconds ago."""
 
     source: str
     last_seen: float
@@ -116,6 +123,14 @@ class RedisTally:
             sources=sources,
         )
 
+    async def account(self, account: str) -> AccountTally:
+        """Raises `StoreUnavailable`."""
+        try:
+            seconds, microseconds = await self._redis.time()
+            return await self._account(account, seconds * 1000 + microseconds / 1000)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"tally: {error}") from error
+
     async def pause_of(self, account: str) -> Pause | None:
         """Raises `StoreUnavailable`."""
         try:
@@ -140,8 +155,9 @@ class RedisTally:
             pipeline.zcard(keys.parked(self._root, account))
             pipeline.zrange(keys.due(self._root, account), 0, 0, withscores=True)
             pipeline.hgetall(keys.pause(self._root, account))
+            pipeline.get(keys.closed(self._root, account))
             pipeline.hmget(keys.pace(self._root, account), "failures", "why", "blocked_until")
-            waiting, uncertain, parked, oldest, pause, pace = await pipeline.execute()
+            waiting, uncertain, parked, oldest, pause, closed, pace = await pipeline.execute()
         due = [(now - score) / 1000 for _, score in oldest if score <= now]
         return AccountTally(
             account,
@@ -151,6 +167,7 @@ class RedisTally:
             oldest_waiting=due[0] if due else None,
             pause=_pause(pause, now),
             slowed=_slowed(pace, now),
+            leads_closed=closed.decode() if closed else None,
         )
 
     async def _sources(self, now: float) -> tuple[SourceTally, ...]:
@@ -166,13 +183,15 @@ class RedisTally:
 
 
 def _pause(row: Mapping[bytes, bytes], now: float) -> Pause | None:
-    if not row:
+    if not row or (b"until" in row and float(row[b"until"]) <= now):
         return None
     return Pause(
         PauseReason(row[b"reason"].decode()),
         row[b"detail"].decode(),
         int(row[b"since"]) / 1000,
-        max(0.0, (float(row[b"probe_at"]) - now) / 1000),
+        probe_in=max(0.0, (float(row[b"probe_at"]) - now) / 1000) if b"probe_at" in row else None,
+        owner=row[b"owner"].decode() if b"owner" in row else None,
+        until=float(row[b"until"]) / 1000 if b"until" in row else None,
     )
 
 

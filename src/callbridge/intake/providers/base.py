@@ -7,10 +7,10 @@ that `Provider` names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from callbridge.call import Call, CallStatus, Direction, plain_text
 
@@ -133,6 +133,36 @@ class Broken:
 Event = Finished | Recording | Ignored | Challenge | Broken
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step on the way of a request, for people: its name, what came of it, and whether it went well."""
+
+    name: str
+    text: str
+    ok: bool
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A provider that can tell how it reads a request. It never raises for what a sender wrote."""
+
+    def explain(self, request: WebhookRequest, source: Source, now: float) -> Iterator[Step]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What whoever sets a source up must know of its PBX. `credential` says how the PBX proves who it is; `needs` are the
+    settings of the source without which it cannot. `wall_clock`: it tells times without an offset. `has_legs`: it tells of
+    one call in several webhooks. `signs_url`: its signature covers the address that it was given.
+    """
+
+    credential: str
+    needs: tuple[str, ...] = ("secret",)
+    wall_clock: bool = False
+    has_legs: bool = False
+    signs_url: bool = False
+
+
 class Provider(Protocol):
     """One kind of PBX."""
 
@@ -150,6 +180,9 @@ class Provider(Protocol):
     @property
     def guide(self) -> str:
         """The long text for `callbridge providers show`: the module's docstring."""
+
+    @property
+    def traits(self) -> Traits: ...
 
     @property
     def methods(self) -> frozenset[str]:

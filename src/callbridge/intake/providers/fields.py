@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from callbridge.call import MAX_REF, MAX_STARTED_AT, MIN_STARTED_AT, is_web_link, plain_text
+from callbridge.call import MAX_PHONE, MAX_REF, MAX_STARTED_AT, MIN_STARTED_AT, is_web_link, plain_text
 from callbridge.intake.decode import Json
 
 MILLISECONDS_FROM: Final = 10**11
@@ -23,8 +23,13 @@ _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{0,15})?")
 _UNESCAPED: Final = re.compile(r"[ \"'<>]")
 """File names put into an address as they are. A backslash is not among them: browsers take it for a slash."""
 
+_HIDDEN: Final = frozenset(
+    {"anonymous", "unknown", "hidden", "private", "restricted", "blocked", "unavailable", "withheld"}
+)
+"""What PBXs write in place of a number that the caller does not show."""
+
 _TIME: Final = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,][0-9]+)?"
+    r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})[Tt ]([0-9]{2}):?([0-9]{2}):?([0-9]{2})(?:[.,][0-9]+)?"
     r" ?(?:([Zz])|([+-])([0-9]{2}):?([0-9]{2}))?"
 )
 
@@ -75,6 +80,17 @@ def cut_text(value: Json, name: str, limit: int) -> str | None:
     return found if found is None or len(found) <= limit else found[:limit].rstrip()
 
 
+def phone(value: Json, name: str) -> str:
+    """A number as the PBX wrote it; "" where it is absent or hidden, however that is said."""
+    found = exact_text(value, name, MAX_PHONE)
+    return "" if found is None or found.lower() in _HIDDEN else found
+
+
+def is_internal(number: str, digits: int) -> bool:
+    """Whether a number has the length of an extension: at most `digits`, nothing but digits."""
+    return number.isascii() and number.isdigit() and len(number) <= digits
+
+
 def whole(value: Json, name: str) -> int | None:
     """A number, rounded down."""
     if value is None:
@@ -95,7 +111,8 @@ def whole(value: Json, name: str) -> int | None:
 def moment(value: Json, name: str, zone: str) -> int | None:
     """A point in time as Unix seconds: seconds, milliseconds, or RFC 3339; 0 means absent.
 
-    RFC 3339 demands an offset; where a script left it out, the time is the PBX's wall clock in `zone`.
+    RFC 3339 demands an offset; where a script left it out, the time is the PBX's wall clock in `zone`. Without dashes and
+    colons it is the same time in the short form of ISO 8601.
     """
     parts = _TIME.fullmatch(value.strip()) if type(value) is str else None
     at = _wall_clock(parts, name, zone) if parts else _epoch(value, name)

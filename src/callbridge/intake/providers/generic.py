@@ -42,6 +42,7 @@ from callbridge.intake.providers.base import (
     Recording,
     Reply,
     Source,
+    Traits,
     WebhookRequest,
     event_name,
 )
@@ -68,6 +69,7 @@ class Generic:
     title = "Any PBX that can run a script"
     setup = "POST the canonical JSON to /hooks/NAME, signed as in Standard Webhooks, with a bearer token, or to a secret path"
     guide = __doc__ or ""
+    traits = Traits("Standard Webhooks signature, bearer token, or the path token")
     methods = frozenset({"POST"})
     reply = Reply("application/json", b'{"accepted":true}')
 

@@ -7,6 +7,23 @@ as an id only, in an event of its own, before or after the summary; its address 
 Sources: "API Mango Office VPBX" 1.9/1.10 and its PHP examples 1.8 (fields, codes, sign, recording link), both published in
 https://github.com/maxodrom/yii2-mango-office-api/tree/master/docs; `record/added` from
 https://github.com/3dcafe/mango-office-client. The vendor writes numbers as numbers in `summary` and as text in other events.
+
+Settings: `CALLBRIDGE_SOURCES__NAME__KEY` is the unique code of your PBX (vpbx_api_key), `__SECRET` the key for creating the
+signature (salt). Recording links open only if links to recordings are allowed in the PBX's settings; `__HOLD=120s` lets a
+call wait for its recording. Times are Unix seconds, so that `__TIMEZONE` does not matter.
+
+Signed: key and JSON, byte for byte as they were written, with the salt, by SHA-256. Not signed: the path, and so the event's
+name; and nothing is dated. No handshake. Reply: only the status is looked at.
+
+Events: `events/summary`; `events/recording` (with the state Completed, unless it was not saved, or only mailed) and
+`events/record/added`. All others, `result/...` among them, are counted only. At an address to which nothing is appended the
+JSON's keys tell the event. Events are sent in parallel and may overtake each other.
+
+Redirections: one summary ends a call. Of an answered call, `to` is who answered; of a missed one, the first who did not; it
+is empty where the caller hung up in the menu. A caller without a number is a hidden one. An employee without an
+extension is known by the user of the SIP address.
+
+Not verified: whether the vendor repeats an event that was not answered 200.
 """
 
 from __future__ import annotations
@@ -27,10 +44,11 @@ from callbridge.intake.providers.base import (
     Recording,
     Reply,
     Source,
+    Traits,
     WebhookRequest,
     event_name,
 )
-from callbridge.intake.providers.fields import cut_text, exact_text, identity, moment, whole
+from callbridge.intake.providers.fields import cut_text, exact_text, identity, moment, phone, whole
 
 SUMMARY, RECORDING, RECORD_ADDED = "events/summary", "events/recording", "events/record/added"
 
@@ -41,6 +59,9 @@ event gives the same link."""
 
 SAVED: Final = 1000
 """`completion_code` of a recording that exists; 22xx and 4002 mean that nothing was saved."""
+
+MAILED: Final = "Mail"
+"""`recipient` of a recording that is sent to somebody and not kept; it cannot be linked to."""
 
 _DIRECTIONS: Final = {0: Direction.INTERNAL, 1: Direction.INBOUND, 2: Direction.OUTBOUND}
 
@@ -68,6 +89,17 @@ _WORDS: Final = {
     "1133": "number does not exist",
     "3200": "wrong number",
 }
+_WORDS_OF_CLASS: Final = {
+    "115": "black or white list",
+    "116": "group or queue did not take it",
+    "117": "ended in the menu",
+    "119": "inactive or out of schedule",
+    "2": "account or billing",
+    "42": "cannot be reached",
+    "45": "refused for security",
+    "5": "error in the PBX",
+}
+"""Codes are four digits, the first ones their class."""
 
 
 class Mango:
@@ -78,6 +110,7 @@ class Mango:
         "KEY is the unique code of your PBX, SECRET the salt"
     )
     guide = __doc__ or ""
+    traits = Traits("the key, and a SHA-256 over key, JSON and salt", needs=("key", "secret"))
     methods = frozenset({"POST"})
     reply = Reply("text/plain", b"ok")
 
@@ -150,13 +183,13 @@ def _call(fields: Mapping[str, Json], source: Source, now: float) -> Call:
     duration = talk or 0
     created = moment(fields.get("create_time"), "create_time", "UTC")
     code = cut_text(fields.get("disconnect_reason"), "disconnect_reason", 16)
-    phone, extension = _parties(direction, _party(fields, "from"), _party(fields, "to"))
+    number_of_other, extension = _parties(direction, _party(fields, "from"), _party(fields, "to"))
     return Call(
         source=source.name,
         provider=Mango.name,
         ref=identity(fields.get("entry_id"), "entry_id"),
         direction=direction,
-        phone=phone or "",
+        phone=number_of_other or "",
         duration=duration,
         started_at=int(now) - duration if created is None else created,
         status=_status(code, source.status_overrides) if talk is None else CallStatus.ANSWERED,
@@ -187,8 +220,14 @@ def _party(fields: Mapping[str, Json], name: str) -> tuple[str | None, str | Non
         return None, None
     if not isinstance(side, dict):
         raise ValueError(f"{name} is an object")  # noqa: TRY004 - one kind of error for all a sender writes
-    number = exact_text(side.get("number"), f"{name}.number", MAX_PHONE)
-    return number, exact_text(side.get("extension"), f"{name}.extension", MAX_PHONE)
+    number = phone(side.get("number"), f"{name}.number") or None
+    return number, exact_text(side.get("extension"), f"{name}.extension", MAX_PHONE) or _sip_user(number)
+
+
+def _sip_user(number: str | None) -> str | None:
+    """Employees have SIP addresses for numbers, and not all have an extension."""
+    scheme, colon, address = (number or "").partition(":")
+    return address.partition("@")[0] or None if colon and scheme.lower() in {"sip", "sips"} else None
 
 
 def _parties(
@@ -214,14 +253,17 @@ def _status(code: str | None, overrides: Mapping[str, CallStatus]) -> CallStatus
 def _result(code: str | None) -> str | None:
     if code is None:
         return None
-    return f"Mango {code}: {_WORDS[code]}" if code in _WORDS else f"Mango {code}"
+    known = len(code) == 4 and next((words for start, words in _WORDS_OF_CLASS.items() if code.startswith(start)), None)
+    words = _WORDS.get(code) or known
+    return f"Mango {code}: {words}" if words else f"Mango {code}"
 
 
 def _recording(fields: Mapping[str, Json], source: Source, now: float, name: str, body: bytes) -> Recording | Ignored:
     """Both recording events name the recording; of `recording` only the last state counts."""
     if name == RECORDING:
         state = cut_text(fields.get("recording_state"), "recording_state", 16)
-        if state != "Completed" or whole(fields.get("completion_code"), "completion_code") not in {None, SAVED}:
+        saved = whole(fields.get("completion_code"), "completion_code") in {None, SAVED}
+        if state != "Completed" or not saved or fields.get("recipient") == MAILED:
             return Ignored(name)
     at = moment(fields.get("timestamp"), "timestamp", "UTC")
     at = int(now) if at is None else at

@@ -39,7 +39,8 @@ class Credentials:
 class Story:
     """One call, before it is told in a PBX's words. Times are Unix seconds and seconds; `status` is how it ended
     (answered, voicemail, unavailable, wrong_number, no_answer, busy); `transferred`: a first employee did not answer, so
-    that PBXs with legs tell of two.
+    that PBXs with legs tell of two. `phone` is written with a plus and its country code. `internal`: the employee at
+    `extension` called a colleague, and `phone` is the colleague's extension; told only to speakers that know such calls.
     """
 
     ref: str
@@ -53,6 +54,7 @@ class Story:
     status: str
     recorded: bool
     transferred: bool = False
+    internal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

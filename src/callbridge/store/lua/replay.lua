@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- replay: lets dead calls be sent again, with a fresh budget. A call whose outcome is unknown may be in the CRM, so it is
--- looked for first. What holds no call (undecodable) and what is not dead any more stays as it is.
+-- looked for first. What holds no call (undecodable) and what is not dead any more stays as it is. They go into the lane of
+-- bulk: live calls do not wait for them.
 --
 -- KEYS[1]  root of all keys, see keys.py
 -- ARGV     ids, at most 200
@@ -18,7 +19,7 @@ for _, id in ipairs(ARGV) do
     local to = reason == 'unknown_outcome' and 'uncertain' or 'waiting'
     redis.call('ZREM', root .. 'dead', id)
     redis.call('HDEL', call, 'rs', 'de', 'dt', 'us', 'lk')
-    redis.call('HSET', call, 'st', to, 'up', now)
+    redis.call('HSET', call, 'st', to, 'up', now, 'bu', 1)
     if to == 'uncertain' then
       -- Its notes are searched from its first request on; its time for retries begins anew.
       redis.call('HSET', call, 'us', now, 'bs', now)
@@ -26,7 +27,7 @@ for _, id in ipairs(ARGV) do
     else
       redis.call('HDEL', call, 'fs')
       redis.call('HSET', call, 'bs', now)
-      redis.call('ZADD', root .. 'due:' .. account, now, id)
+      redis.call('ZADD', root .. 'bulk:' .. account, now, id)
       if tonumber(attempts or 0) > 0 then redis.call('SADD', root .. 'retrying', id) end
     end
     redis.call('RPUSH', root .. 'story:' .. id, cjson.encode({at = now, what = 'replayed', was = reason}))

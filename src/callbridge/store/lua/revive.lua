@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- revive: lets parked calls whose next try has come wait for sending again.
+-- revive: lets parked calls whose next try has come wait for sending again, in the lane of bulk: there may be thousands.
 --
 -- KEYS[1]  root of all keys, see keys.py
 -- ARGV[1]  account
@@ -13,8 +13,8 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ids = redis.call('ZRANGEBYSCORE', root .. 'parked:' .. account, '-inf', now, 'LIMIT', 0, limit)
 for _, id in ipairs(ids) do
   redis.call('ZREM', root .. 'parked:' .. account, id)
-  redis.call('HSET', root .. 'call:' .. id, 'st', 'waiting', 'up', now)
-  redis.call('ZADD', root .. 'due:' .. account, now, id)
+  redis.call('HSET', root .. 'call:' .. id, 'st', 'waiting', 'up', now, 'bu', 1)
+  redis.call('ZADD', root .. 'bulk:' .. account, now, id)
   redis.call('SADD', root .. 'retrying', id)
 end
 return #ids

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- sending: the last step before bytes leave. Only here does a call's number of attempts grow. From now until it is
--- settled a call may be in the CRM.
+-- settled a call may be in the CRM; what left together, and when, stays known with it for as long.
 --
 -- KEYS[1]  root of all keys, see keys.py
 -- ARGV[1]  fence under which the calls were claimed
@@ -29,5 +29,9 @@ for i = 4, #ARGV do
     leased[#leased + 1] = id
   end
 end
-if #ours > 0 then redis.call('ZADD', root .. 'leases', unpack(leased)) end
+if #ours > 0 then
+  redis.call('ZADD', root .. 'leases', unpack(leased))
+  local intent = now .. ' ' .. #ours .. ' ' .. redis.sha1hex(table.concat(ours, ' '))
+  for _, id in ipairs(ours) do redis.call('HSET', root .. 'call:' .. id, 'sn', intent) end
+end
 return ours

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- settle: moves each call of a claim (or of a look) to where its outcome belongs, in one step with its lease, its schedule
--- and its story. A call whose fence is not ours any more is left alone. Doing it twice changes nothing: the first time
+-- and its story. A recording that came while a call was on its way is handed on to be noted. A call whose fence is not ours any more is left alone. Doing it twice changes nothing: the first time
 -- takes the fence away.
 --
 -- KEYS[1]  root of all keys, see keys.py
@@ -31,18 +31,20 @@ local stale = {}
 for _, item in ipairs(items) do
   local id, state, reason, delay, detail = item[1], item[2], item[3], item[4], item[5]
   local call = root .. 'call:' .. id
-  local from, held, account, attempts = unpack(redis.call('HMGET', call, 'st', 'fn', 'ac', 'at'))
+  local from, held, account, attempts, bulk = unpack(redis.call('HMGET', call, 'st', 'fn', 'ac', 'at', 'bu'))
   if held ~= fence or not moves[from] or not moves[from][state] then
     stale[#stale + 1] = id
   else
     redis.call('ZREM', from == 'uncertain' and (root .. 'uncertain:' .. account) or (root .. 'leases'), id)
     redis.call('HSET', call, 'st', state, 'up', now)
-    redis.call('HDEL', call, 'fn', 'dt', 'rs', 'de', 'ba')
+    redis.call('HDEL', call, 'fn', 'dt', 'rs', 'de')
+    -- With an uncertain call it stays known what it left with.
+    if state ~= 'uncertain' and not (state == 'dead' and reason == 'unknown_outcome') then redis.call('HDEL', call, 'ba', 'sn') end
     if reason ~= '' then redis.call('HSET', call, 'rs', reason) end
     if detail ~= '' then redis.call('HSET', call, 'de', detail) end
     if state == 'waiting' then
       redis.call('HDEL', call, 'us', 'lk')
-      redis.call('ZADD', root .. 'due:' .. account, now + delay, id)
+      redis.call('ZADD', root .. (bulk and 'bulk:' or 'due:') .. account, now + delay, id)
       if tonumber(attempts or 0) > 0 then redis.call('SADD', root .. 'retrying', id) end
     elseif state == 'parked' then
       redis.call('HINCRBY', call, 'pk', 1)
@@ -52,7 +54,14 @@ for _, item in ipairs(items) do
       redis.call('HSET', call, 'lk', item[9])
       redis.call('ZADD', root .. 'uncertain:' .. account, now + delay, id)
     else
-      if state == 'delivered' then redis.call('HSET', call, 'ni', item[6], 'et', item[7], 'ei', item[8]) end
+      if state == 'delivered' then
+        redis.call('HSET', call, 'ni', item[6], 'et', item[7], 'ei', item[8])
+        for digest, link in string.gmatch(redis.call('HGET', call, 'lt') or '', '([^:%s]+):(%S+)') do
+          redis.call('HSET', root .. 'note:' .. id .. '.' .. digest, 'id', id, 'ln', link, 'cr', now)
+          redis.call('ZADD', root .. 'late:' .. account, now, id .. '.' .. digest)
+        end
+        redis.call('HDEL', call, 'lt')
+      end
       redis.call('ZADD', root .. state, now, id)
     end
     local entry = {at = now, what = state, reason = reason ~= '' and reason or nil, detail = detail ~= '' and detail or nil}
