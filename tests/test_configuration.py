@@ -362,8 +362,18 @@ def test_the_example_file_as_it_stands_changes_nothing(tmp_path: Path) -> None:
     assert load({}, written(tmp_path, example())) == Settings()
 
 
+OAUTH = r"client_id|client_secret|redirect_uri"
+
+
+def switched_on(text: str, *, without: str = OAUTH) -> str:
+    """Everything but one of the two ways to be let into an account: they exclude each other."""
+    lines = re.sub(r"(?m)^#(?! )", "", text).splitlines(keepends=True)
+    other_way = re.compile(rf"(?:CALLBRIDGE_ACCOUNTS__MAIN__)?(?:{without})\s*=", re.IGNORECASE)
+    return "".join(line for line in lines if not other_way.match(line))
+
+
 def test_the_example_file_with_everything_switched_on_is_valid(tmp_path: Path) -> None:
-    on = re.sub(r"(?m)^#(?! )", "", example())
+    on = switched_on(example())
     settings = load({}, written(tmp_path, on))
     assert settings.delivery == Settings().delivery
     assert settings.sources["office"].extensions == {"204": 7130045}
@@ -371,12 +381,18 @@ def test_the_example_file_with_everything_switched_on_is_valid(tmp_path: Path) -
 
 
 def test_the_example_environment_with_everything_switched_on_is_valid(tmp_path: Path) -> None:
-    lines = re.findall(r"(?m)^#(CALLBRIDGE_\w+)=(.*)$", env_example())
+    lines = re.findall(r"(?m)^(CALLBRIDGE_\w+)=(.*)$", switched_on(env_example()))
     environ = {name: value.strip("'") for name, value in lines}
     for by_hand in ("CALLBRIDGE_CONFIG", "CALLBRIDGE_SECRETS_DIR"):
         del environ[by_hand]
-    written(tmp_path, re.sub(r"(?m)^#(?! )", "", example()))
+    written(tmp_path, switched_on(example()))
     assert load(environ, Path("/")) == load({}, tmp_path)
+
+
+def test_the_example_is_valid_with_oauth_instead_of_a_token_too(tmp_path: Path) -> None:
+    settings = load({}, written(tmp_path, switched_on(example(), without="token")))
+    assert settings.accounts["main"].uses_oauth
+    assert len(settings.sealing.keys) == 2
 
 
 def test_the_json_schema_knows_every_group_and_no_further_key() -> None:
@@ -390,7 +406,7 @@ def test_the_json_schema_knows_every_group_and_no_further_key() -> None:
 
 
 def test_settings_are_shown_without_any_secret(tmp_path: Path) -> None:
-    on = re.sub(r"(?m)^#(?! )", "", example()).replace("redis://127", "redis://user:canary-redis@127")
+    on = switched_on(example()).replace("redis://127", "redis://user:canary-redis@127")
     settings = load({}, written(tmp_path, on))
     shown = redacted(settings)
     text = json.dumps(shown)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from redis.exceptions import RedisError
 
-from callbridge.embedded import embedded_redis, socket_of
+from callbridge.embedded import _start, embedded_redis, socket_of, url_of
 from callbridge.errors import Misconfigured
 from callbridge.settings import Durability
 from callbridge.store.connect import connected, ping
-from callbridge.store.durability import stands
+from callbridge.store.durability import Asked, stands
 
 
 async def test_it_keeps_what_it_was_told_and_as_safely_as_promised(tmp_path: Path) -> None:
     async with embedded_redis(tmp_path) as url, connected(url) as redis:
-        standing = await stands(redis, Durability.ALWAYS)
+        standing = await stands(redis, Asked(accept_old=True))
         assert (standing.level, standing.problems) == (Durability.ALWAYS, ())
         await redis.set("kept", "yes")
     assert not await ping(url)
@@ -36,3 +41,41 @@ def test_a_directory_too_deep_for_a_socket_has_its_socket_elsewhere(tmp_path: Pa
     assert len(str(socket_of(deep))) <= 100
     assert socket_of(deep) == socket_of(deep)
     assert socket_of(deep) != socket_of(deep / "y")
+
+
+async def test_a_server_that_is_killed_from_outside_comes_back_with_what_it_had(tmp_path: Path) -> None:
+    async with embedded_redis(tmp_path) as url:
+        for number in range(2):
+            async with connected(url) as redis:
+                await redis.set(f"kept-{number}", "yes")
+                os.kill((await redis.info("server"))["process_id"], signal.SIGKILL)
+            await _until(lambda: _holds(url, f"kept-{number}"))  # noqa: B023 - it is awaited within the round
+    assert not await ping(url)
+
+
+async def test_an_adopted_server_is_started_again_too(tmp_path: Path) -> None:
+    tmp_path.joinpath("log").touch()
+    left_behind = await _start(tmp_path)
+    await _until(lambda: ping(url_of(tmp_path)))
+    async with embedded_redis(tmp_path) as url:
+        async with connected(url) as redis:
+            assert (await redis.info("server"))["process_id"] == left_behind.pid
+            await redis.set("kept", "yes")
+        left_behind.kill()
+        await left_behind.wait()
+        await _until(lambda: _holds(url, "kept"))
+    assert not await ping(url)
+
+
+async def _holds(url: str, key: str) -> bool:
+    async with connected(url) as redis:
+        try:
+            return bool(await redis.exists(key))
+        except (RedisError, OSError):
+            return False
+
+
+async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(20):
+        while not await condition():  # noqa: ASYNC110 - nobody tells us
+            await asyncio.sleep(0.05)

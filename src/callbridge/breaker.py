@@ -90,12 +90,12 @@ class Breaker:
         )
         if self.opened is not None:
             # One that left before it opened says nothing about how it is now.
-            return after._leave_alone(now, max(wait, min(LONGEST_WAIT, 2 * self.wait))) if trial else after
+            return _left_alone(after, now, max(wait, min(LONGEST_WAIT, 2 * self.wait))) if trial else after
         # Requests are counted when they leave, failures when they are known: the fewer of both may be behind.
         judged = max(requests, len(failed_at))
         mostly = judged >= REQUESTS_TO_JUDGE and len(failed_at) >= FAILED_SHARE * judged
         if after.row >= FAILURES_IN_A_ROW or mostly:
-            return replace(after._leave_alone(now, max(wait, SHORTEST_WAIT)), opened=now, ramp_until=0.0)
+            return replace(_left_alone(after, now, max(wait, SHORTEST_WAIT)), opened=now, ramp_until=0.0)
         return after
 
     def answered(self, now: float, *, backlog: int, trial: bool = False) -> Breaker:
@@ -107,9 +107,6 @@ class Breaker:
         ramps = now - self.opened >= RAMP_AFTER and backlog > RAMP_BACKLOG
         return Breaker(until=self.until, share=self.share, share_at=now, ramp_until=now + RAMP if ramps else 0.0)
 
-    def _leave_alone(self, now: float, wait: float) -> Breaker:
-        return replace(self, until=max(self.until, now + wait), wait=wait)
-
     def _slower(self, now: float) -> Breaker:
         return replace(self, share=max(LOWEST_SHARE, self.share / 2), share_at=now)
 
@@ -119,3 +116,7 @@ class Breaker:
             return self
         seconds = min(max(now - self.share_at, 0.0), 1.0)
         return replace(self, share=min(1.0, self.share + COMES_BACK * seconds), share_at=now)
+
+
+def _left_alone(breaker: Breaker, now: float, wait: float) -> Breaker:
+    return replace(breaker, until=max(breaker.until, now + wait), wait=wait)

@@ -218,7 +218,7 @@ def _digest(key: CallKey) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """The evidence kept with a call: which event it was and its bytes as received, after verification."""
+    """The evidence kept with a call, after verification: which event it was, and its bytes as received less the secret."""
 
     event: str
     body: bytes

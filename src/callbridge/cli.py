@@ -24,12 +24,14 @@ from callbridge.commands import (
     configuring,
     dead,
     demo,
+    epoch,
     frame,
     providers,
     roles,
     sending,
     simulating,
     trying,
+    uncertain,
     users,
 )
 from callbridge.errors import CallbridgeError
@@ -55,6 +57,8 @@ for command in (
     app.command(command.__name__)(command)
 app.add_typer(calls.app, name="calls")
 app.add_typer(dead.app, name="dead")
+app.add_typer(epoch.app, name="epoch")
+app.add_typer(uncertain.app, name="uncertain")
 app.add_typer(accounts.app, name="accounts")
 providers.app.command("try")(trying.try_request)
 app.add_typer(providers.app, name="providers")

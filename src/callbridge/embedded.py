@@ -17,11 +17,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from callbridge import observe
 from callbridge.errors import Misconfigured, StoreUnavailable
 from callbridge.store.connect import ping, shut_down
 
 _SOCKET_PATH_LIMIT = 100
 """Bytes. The kernel takes 107 for a Unix socket's path."""
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+"""Seconds before a server that died is started again."""
+
+_STAYS_AFTER = 10.0
+"""Seconds after which a server counts as one that stays."""
 
 _START_WITHIN = 30.0
 """Seconds; a long append-only file has to be read first."""
@@ -57,25 +64,72 @@ def url_of(data_dir: Path) -> str:
 async def embedded_redis(data_dir: Path) -> AsyncIterator[str]:
     """Runs the server for as long as the context lasts; gives its URL.
 
-    A server that a killed predecessor left behind in this directory is adopted: it has the data. Raises `Misconfigured`.
+    A server that a killed predecessor left behind in this directory is adopted: it has the data. One that dies meanwhile, by
+    whatever hand, is started again. Raises `Misconfigured`.
     """
     data_dir = data_dir.absolute()  # noqa: ASYNC240 # touches no disk
     url = url_of(data_dir)
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _sole_use(data_dir):
-        process = None if await ping(url) else await _start(data_dir)
+        server = _Server(data_dir, url)
         try:
-            await _wait_until_ready(url, process, data_dir)
-            yield url
+            await server.begin()
+            watching = asyncio.create_task(server.keep())
+            try:
+                yield url
+            finally:
+                watching.cancel()
+                await asyncio.wait([watching])
         finally:
-            with contextlib.suppress(StoreUnavailable):
-                await shut_down(url)
-            if process is not None:
-                try:
-                    await asyncio.wait_for(process.wait(), 10)
-                except TimeoutError:
-                    process.kill()
-                    await process.wait()
+            await server.end()
+
+
+class _Server:
+    """One redis-server on a data directory, ours or adopted."""
+
+    def __init__(self, data_dir: Path, url: str) -> None:
+        self._data_dir = data_dir
+        self._url = url
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def begin(self) -> None:
+        if not await ping(self._url):
+            self._process = await _start(self._data_dir)
+        await _wait_until_ready(self._url, self._process, self._data_dir)
+
+    async def keep(self) -> None:
+        """Starts it again whenever it is gone, ever more slowly while it does not stay. Ends only by being cancelled."""
+        pause = _FIRST_PAUSE
+        while True:
+            began = asyncio.get_running_loop().time()
+            await self._until_gone()
+            if asyncio.get_running_loop().time() - began > _STAYS_AFTER:
+                pause = _FIRST_PAUSE
+            code = self._process.returncode if self._process else None
+            observe.event("redis.restarted", level="error", code=code, pause=pause)
+            await asyncio.sleep(pause)
+            pause = min(_LONGEST_PAUSE, pause * 2)
+            try:
+                self._process = await _start(self._data_dir)
+            except (OSError, Misconfigured) as error:
+                observe.event("store.unavailable", level="error", stage="embedded", error=error)
+
+    async def _until_gone(self) -> None:
+        if self._process is not None:
+            await self._process.wait()
+            return
+        while await ping(self._url):  # noqa: ASYNC110 # it is not our child: nobody tells us of its end
+            await asyncio.sleep(_FIRST_PAUSE)
+
+    async def end(self) -> None:
+        with contextlib.suppress(StoreUnavailable):
+            await shut_down(self._url)
+        if self._process is not None:
+            try:
+                await asyncio.wait_for(self._process.wait(), 10)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
 
 
 @contextlib.contextmanager

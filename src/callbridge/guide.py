@@ -9,7 +9,7 @@ import json
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -104,6 +104,7 @@ def secret_values(settings: BaseModel) -> frozenset[str]:
         match value:
             case SecretStr() if "://" in (text := value.get_secret_value()):
                 found |= {text, urlsplit(text).password or text}
+                found |= set(parse_qs(urlsplit(text).query).get("sentinel_password", ()))
             case SecretStr():
                 found.add(value.get_secret_value())
             case BaseModel():
@@ -137,6 +138,8 @@ def _address(secret: str) -> str:
     """Where a secret is an address of a database, everything of it that is no secret."""
     try:
         parts = urlsplit(secret)
+        if parts.scheme in {"redis+sentinel", "rediss+sentinel"}:  # several hosts, each with its port
+            return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return "***"

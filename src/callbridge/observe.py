@@ -54,12 +54,15 @@ EVENTS: Final = frozenset(
         "calls.revived",
         "calls.read_back",
         "calls.replayed",
+        "calls.resolved",
         "calls.discarded",
         # an account
         "account.paused",
         "account.probed",
         "account.resumed",
         "account.slowed",
+        "account.opened",
+        "account.closed",
         "account.authorised",
         "account.moved",
         # its access token
@@ -71,6 +74,8 @@ EVENTS: Final = frozenset(
         "store.unavailable",
         "store.recovered",
         "store.durability",
+        "store.epoch",
+        "redis.restarted",
         # the drain of an account
         "drain.started",
         "drain.ended",

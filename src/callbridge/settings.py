@@ -21,6 +21,10 @@ from callbridge.account_settings import AccountSettings
 from callbridge.source_settings import SourceSettings
 from callbridge.values import Duration, Group, Networks, SealingKey, Secret, refusal
 
+_REDIS_ADDRESS = (
+    r"rediss?://[^/?]|unix://.*/"
+    r"|rediss?\+sentinel://([^@/?]*@)?[^@/?,]+(,[^@/?,]+)*/[^/?]+(/\d+)?(\?(sentinel_(username|password)=[^&]*&?)+)?$"
+)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
@@ -34,7 +38,9 @@ class Durability(StrEnum):
 
 class RedisSettings(Group):
     url: Secret | None = Field(
-        None, description="Redis to use, redis://[user:password@]host:port/db, rediss:// or unix://. Unset: embedded."
+        None,
+        description="Redis to use, redis://[user:password@]host:port/db, rediss:// or unix://; behind Sentinels "
+        "redis+sentinel://[user:password@]host:26379,host:26379/SERVICE[/db]. Unset: embedded.",
     )
     durability: Durability = Field(
         Durability.ALWAYS,
@@ -46,12 +52,25 @@ class RedisSettings(Group):
         description="First part of every key, for several bridges on one Redis.",
     )
     timeout: Duration = Field(2.0, gt=0, description="Longest wait for one Redis command.")
+    replicas: int = Field(
+        0, ge=0, le=5, description="Replicas that must confirm a webhook (WAIT) before it is acknowledged; 0: none."
+    )
+    trust_unverified: bool = Field(
+        False, description="Accept a Redis that does not let us read CONFIG, on the word of whoever runs it."
+    )
+    accept_old: bool = Field(
+        False,
+        description="Accept Redis 6.2, where a full memory stops deliveries too. The embedded one is always accepted.",
+    )
 
     @field_validator("url")
     @classmethod
     def _is_a_redis_address(cls, value: Secret | None) -> Secret | None:
-        if value and not re.match(r"rediss?://[^/?]|unix://.*/", value.get_secret_value()):
-            raise ValueError("is an address like redis://127.0.0.1:6379/0, rediss://... or unix:///path")
+        if value and not re.match(_REDIS_ADDRESS, value.get_secret_value()):
+            raise ValueError(
+                "is an address like redis://127.0.0.1:6379/0, rediss://..., unix:///path "
+                "or redis+sentinel://host:26379,host:26379/SERVICE"
+            )
         return value
 
 

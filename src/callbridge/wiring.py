@@ -7,6 +7,7 @@ What has to be closed is opened in an `AsyncExitStack`, so that it closes in the
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import secrets
 import time
@@ -32,19 +33,23 @@ from callbridge.delivery.noting import Noting
 from callbridge.delivery.reconcile import reconcile
 from callbridge.delivery.selection import Rules, rules, selected
 from callbridge.delivery.settle import Policy
+from callbridge.delivery.trial import tell
 from callbridge.errors import Misconfigured
 from callbridge.intake.providers.base import Source
-from callbridge.outcome import AccountStopped, NotForCrm, PauseReason
-from callbridge.settings import Settings
+from callbridge.outcome import AccountStopped, NotForCrm, NotSent, PauseReason
+from callbridge.settings import Durability, Settings
 from callbridge.source_settings import LateRecording, SourceSettings
 from callbridge.store import keys
 from callbridge.store.connect import connected
+from callbridge.store.durability import Asked
+from callbridge.store.epoch import Epoch
 from callbridge.store.late import RedisLateNotes
 from callbridge.store.pace import RedisPace
 from callbridge.store.presence import RedisPresence
 from callbridge.store.queue import RedisQueue
 from callbridge.store.records import RedisRecords
 from callbridge.store.scripts import Scripts
+from callbridge.store.spools import RedisSpools
 from callbridge.store.tally import RedisTally
 
 LEASE_MARGIN = 5.0
@@ -63,6 +68,8 @@ class Store:
     records: RedisRecords
     tally: RedisTally
     presence: RedisPresence
+    epoch: Epoch
+    spools: RedisSpools
 
 
 @asynccontextmanager
@@ -70,14 +77,39 @@ async def open_store(settings: Settings, url: str) -> AsyncIterator[Store]:
     """Connects when first used: a Redis that is away now may be back later. Raises `Misconfigured` for a bad address."""
     async with connected(url, patience=settings.redis.timeout) as redis:
         scripts = Scripts(redis, keys.root(settings.redis.prefix))
-        delivery = settings.delivery
+        epoch = Epoch(
+            redis,
+            scripts.root,
+            settings.data_dir / f"epoch-{settings.redis.prefix}",
+            forgetful=settings.redis.durability is Durability.NONE,
+        )
+        queue = RedisQueue(
+            scripts,
+            lease=lease_of(settings),
+            look_in=settings.delivery.settle_delay,
+            allowed=epoch.allows,
+            replicas=settings.redis.replicas,
+        )
         yield Store(
             scripts=scripts,
-            queue=RedisQueue(scripts, lease=lease_of(settings), look_in=delivery.settle_delay),
+            queue=queue,
             records=RedisRecords(scripts),
             tally=RedisTally(scripts),
             presence=RedisPresence(redis, scripts.root),
+            epoch=epoch,
+            spools=RedisSpools(redis, scripts.root),
         )
+
+
+def asked(settings: Settings) -> Asked:
+    """What Redis has to do before a webhook is acknowledged."""
+    redis = settings.redis
+    return Asked(
+        redis.durability,
+        replicas=redis.replicas,
+        trust_unverified=redis.trust_unverified,
+        accept_old=redis.accept_old or redis.url is None,
+    )
 
 
 def redis_url(settings: Settings) -> str:
@@ -150,13 +182,15 @@ class AccountWork:
         self._store = store
         self._credential = credential(name, settings, session, store.scripts)
         self._client = account_client(name, settings, session, self._credential)
-        self._pace = RedisPace(store.scripts, name, account.requests_per_second)
         self._terms = terms(account, settings)
+        self._reading, self._authorising, pace, writing = (
+            RedisPace(store.scripts, name, account.requests_per_second, trial=self._terms.lease) for _ in range(4)
+        )
         self._drain = Drain(
             name,
             queue=store.queue,
             crm=self._client,
-            pace=self._pace,
+            pace=pace,
             terms=self._terms,
             select=selection(settings),
             stopping=stopping,
@@ -167,19 +201,21 @@ class AccountWork:
             name,
             queue=RedisLateNotes(store.scripts, name, lease=self._terms.lease),
             cards=self._client,
-            pace=self._pace,
+            pace=writing,
             policy=self._terms.policy,
             jitter=random.random,
         )
 
-    async def drain(self) -> None:
-        await self._drain.run()
+    async def drain(self, crowded: Callable[[], bool] = lambda: False) -> None:
+        if self._store.epoch.allows():
+            await self._drain.run(crowded)
 
     async def keep_authorised(self) -> bool:
         """Replaces a pair of tokens that is due, whether or not there is something to send: an idle one would die. False, and
         the account is paused, where a person has to authorise anew. Raises `StoreUnavailable`, `AccountSlowed`.
         """
-        problem = await self._client.authorise(self._pace.take)
+        problem = await self._client.authorise(functools.partial(self._authorising.take, trial=True))
+        await tell(self._authorising, problem.detail if isinstance(problem, NotSent) else None, random.random)
         if isinstance(problem, AccountStopped):
             await pause(self._store.queue, self.name, self._terms, problem.reason, problem.detail)
             return False
@@ -191,13 +227,13 @@ class AccountWork:
 
     async def look(self) -> int:
         """How many calls were looked for; nothing is posted but notes."""
-        if not await self.keep_authorised():
+        if not self._store.epoch.allows() or not await self.keep_authorised():
             return 0
         return await reconcile(
             self.name,
             queue=self._store.queue,
             notes=self._client,
-            permit=self._pace.take,
+            pace=self._reading,
             policy=self._terms.policy,
             lease=self._terms.lease,
             jitter=random.random,
@@ -205,7 +241,7 @@ class AccountWork:
 
     async def note(self) -> int:
         """How many late recordings were taken in hand."""
-        return await self._noting.run()
+        return await self._noting.run() if self._store.epoch.allows() else 0
 
 
 def selection(settings: Settings) -> Callable[[Call], Call | NotForCrm]:

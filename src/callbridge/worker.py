@@ -32,12 +32,16 @@ from callbridge.errors import AccountSlowed, StoreUnavailable
 from callbridge.outcome import PauseReason
 from callbridge.settings import Settings
 from callbridge.store.bell import DRAIN, NOTE, RECONCILE, arq_redis, job_id
+from callbridge.store.connect import follow_primary
 from callbridge.wiring import CONFIG_PAUSES, AccountWork, Store, open_store
 
 POLL = 0.01
 """Seconds between arq's looks for a wake-up. The median idle latency is half of it; it costs two percent of a core."""
 
 BEAT = 2.0
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether this is still the Redis that we know."""
+
 KEEP_EVERY = 600.0
 """Seconds between two looks for tokens that are due; nothing is asked of anybody while there is none."""
 
@@ -58,9 +62,10 @@ class WorkerRole:
         self._url = url
         self._work = work
         self._store_away = False
+        self._looked = asyncio.Event()
         self._drains = Drains(
             self.name,
-            drain=lambda account: self._work[account].drain(),
+            drain=lambda account, crowded: self._work[account].drain(crowded),
             look=lambda account: self._work[account].look(),
             note=lambda account: self._work[account].note(),
             presence=store.presence,
@@ -71,6 +76,7 @@ class WorkerRole:
         """Until `stopping` is set; then ends after the requests in flight are settled. Raises what a duty died of."""
         duties = [
             asyncio.create_task(self._patiently(self._beat_once, BEAT)),
+            asyncio.create_task(self._patiently(self._look_at_redis, LOOK_EVERY)),
             asyncio.create_task(self._host_arq()),
             asyncio.create_task(self._patiently(self._keep_authorised, KEEP_EVERY)),
         ]
@@ -97,6 +103,15 @@ class WorkerRole:
         if self._store_away:
             self._store_away = False
             observe.event("store.recovered")
+
+    async def _look_at_redis(self) -> None:
+        """Behind Sentinels idle connections follow the primary; with a Redis that was emptied, or is another, nothing is
+        sent.
+        """
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            await follow_primary(self._store.scripts.redis)
+        await self._store.epoch.look()
+        self._looked.set()
 
     async def _try_configured_accounts(self) -> None:
         """A start may bring the setting that an account waits for: do not make it wait for its probe."""
@@ -125,6 +140,7 @@ class WorkerRole:
     async def _host_arq(self) -> None:
         """arq's own loop ends at the first Redis error; this one begins it again."""
         pause = FIRST_PAUSE
+        await self._looked.wait()
         while True:
             redis = arq_redis(self._url, self._store.scripts.root, patience=self._settings.redis.timeout)
             began = asyncio.get_running_loop().time()
@@ -190,6 +206,8 @@ class WorkerRole:
         )
 
     async def _sweep(self, redis: ArqRedis) -> None:
+        if not self._store.epoch.allows():
+            return
         reclaimed = await self._store.queue.reclaim()
         if reclaimed:
             observe.event(

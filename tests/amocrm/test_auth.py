@@ -18,6 +18,7 @@ from callbridge.found import ReadBack, Unreadable
 from callbridge.outcome import AccountStopped, NotSent, PauseReason, PerCall, Ready, TokenRefused
 from callbridge.sim import oauth
 from callbridge.sim.entities import seeded_number
+from support.builders import a_call
 from support.oauth import DAY, MemoryVault, Rig, rig
 
 
@@ -202,18 +203,55 @@ async def test_a_read_back_replaces_a_refused_token_by_itself_at_the_accounts_pa
     async with rig() as place:
         account = an_account(place, place.bearer())
         await account.authorise(place.permit)
-        await account.post(a_batch(1))
+        call = a_call(phone=seeded_number(0))
+        ready = account.translate(call)
+        assert isinstance(ready, Ready)
+        await account.post({CallId("c-1"): ready})
         place.sim.desk.tokens.expire_access()
         before = len(place.sim.requests)
-        read = await account.read_back({"u-1": None}, 600, place.permit)
+        read = await account.read_back([call], 600, place.permit)
         assert isinstance(read, ReadBack)
-        assert "u-1" in read.notes
+        assert call.uniq in read.notes
         assert place.permits == len(place.sim.requests) - before
+
+
+async def test_each_slot_of_a_reading_is_used_at_once_though_the_token_has_to_be_replaced_first() -> None:
+    """A slot taken before the refresh would be somebody else's by the time of the request."""
+    async with rig() as place:
+        account = an_account(place, place.bearer())
+        place.clock.now += DAY
+        before = len(place.sim.requests)
+        heard: list[int] = []
+
+        async def permit() -> None:
+            heard.append(len(place.sim.requests) - before)
+
+        await account.read_back([a_call()], 600, permit)
+        assert heard == list(range(len(heard)))
+        assert len(heard) > 3
+
+
+async def test_whoever_gets_the_lock_reads_the_store_once_more() -> None:
+    """Another worker may have finished between our look and our lock."""
+
+    class JustFinished(MemoryVault):
+        async def lock(self) -> bool:
+            assert self.kept.pair
+            self.kept.pair = replace(
+                self.kept.pair, generation=2, issued_at=place.clock(), expires_at=place.clock() + DAY
+            )
+            return await super().lock()
+
+    async with rig() as place:
+        place.clock.now += DAY
+        bearer = Bearer("main", place.sim.url, place.endpoint, JustFinished(place.kept), place.clock)
+        assert (await access_of(place, bearer)).generation == 2
+        assert place.token_requests == 1
 
 
 async def test_a_read_back_without_any_authorisation_concludes_nothing() -> None:
     async with rig(authorised=False) as place:
-        read = await an_account(place, place.bearer()).read_back({"u-1": None}, 600, place.permit)
+        read = await an_account(place, place.bearer()).read_back([a_call()], 600, place.permit)
         assert isinstance(read, Unreadable)
 
 

@@ -324,7 +324,9 @@ async def test_users_are_those_of_the_calls_source() -> None:
 async def test_check_finds_the_account_and_the_difference_of_the_clocks() -> None:
     step = answers(200, recorded("account"), Date="Mon, 21 Sep 2026 14:13:25 GMT")
     async with scripted(step) as crm, account(crm.url) as amo:
-        assert await amo.check() == AccountFound(31660042, "Фабрика дверей", "fabrika", clock_ahead=5.0)
+        assert await amo.check() == AccountFound(
+            31660042, "Фабрика дверей", "fabrika", clock_ahead=5.0, takes_leads=True
+        )
         assert [(r.method, r.target) for r in crm.requests] == [("GET", "/api/v4/account")]
 
 
@@ -358,10 +360,12 @@ async def test_the_read_back_goes_over_the_same_connection_rules() -> None:
         permits += 1
 
     empty, here = answers(204), answers(200, recorded("account"))
-    steps = [here, answers(200, recorded("notes_page")), empty, empty, empty, answers(404), here]
+    one = a_call(ref="one")
+    notes = recorded("notes_page").replace(b"u-one", one.uniq.encode())
+    steps = [here, answers(200, notes), empty, empty, empty, answers(404), here]
     async with scripted(*steps) as crm, account(crm.url) as amo:
-        result = await amo.read_back({"u-one", "u-two"}, 600, permit)
-        assert result == ReadBack({"u-one": Delivered(90210454, "contact", 8120033)})
+        result = await amo.read_back([one, a_call(ref="two")], 600, permit)
+        assert result == ReadBack({one.uniq: Delivered(90210454, "contact", 8120033)})
         assert permits == len(crm.requests) == 7
         assert {request.headers["authorization"] for request in crm.requests} == {f"Bearer {TOKEN}"}
 
@@ -375,7 +379,7 @@ async def test_a_crm_whose_clock_is_behind_is_read_further_back(ahead: int, earl
     clock = {"Date": formatdate(now + ahead, usegmt=True)}
     steps = [answers(200, recorded("account"), **clock), *[answers(204, **clock)] * 4]
     async with scripted(*steps) as crm, account(crm.url) as amo:
-        assert await amo.read_back({"u-one"}, 600, permit) == ReadBack({})
+        assert await amo.read_back([a_call()], 600, permit) == ReadBack({})
         since = [int(parse_qs(urlsplit(r.target).query)["filter[updated_at][from]"][0]) for r in crm.requests[1:]]
     assert len(since) == 4
     assert all(now - 600 - earlier - 120 <= at <= now - 600 - earlier for at in since)
@@ -387,7 +391,7 @@ async def test_a_read_back_that_is_cut_off_is_unreadable() -> None:
 
     with refusing_port() as port:
         async with account(f"http://127.0.0.1:{port}") as amo:
-            assert isinstance(await amo.read_back({"u-one"}, 600, permit), Unreadable)
+            assert isinstance(await amo.read_back([a_call()], 600, permit), Unreadable)
 
 
 async def test_an_item_in_neither_list_is_unanswered() -> None:

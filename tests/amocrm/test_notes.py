@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callbridge.amocrm.notes import MAX_PAGES, Page, read_back
+from callbridge.amocrm.notes import MAX_PAGES, Page, likeness_of, read_back
 from callbridge.found import ReadBack, Unreadable
 from callbridge.outcome import Delivered, NoAnswer, NotSent
 from support.amocrm import BAN_PAGE, recorded
+from support.builders import a_call
 
 SINCE = 1_790_000_000
 Answering = Callable[[str, int], Page | NotSent | NoAnswer]
@@ -54,7 +55,7 @@ class Reader:
         return self.answer(plural, int(query["page"][0]))
 
     async def look_for(self, *uniqs: str) -> ReadBack | Unreadable:
-        return await read_back(self.get, uniqs, SINCE, self.permit)
+        return await read_back(self.get, dict.fromkeys(uniqs), SINCE, self.permit)
 
     @property
     def gets(self) -> list[str]:
@@ -228,3 +229,38 @@ async def test_no_page_whatever_it_holds_makes_an_exception_or_a_wrong_absence(n
         assert isinstance(result, Unreadable) or "mine" in result.notes
     else:
         assert not result.notes
+
+
+def alike(**changes: Any) -> dict[str, Any]:
+    """A note of `a_call()` whose `uniq` the CRM has dropped."""
+    params = {"phone": "8 (916) 555-01-17", "duration": 42} | changes.pop("params", {})
+    return {"id": 61, "entity_id": 7, "note_type": "call_in", "created_at": 1_790_000_000, "params": params} | changes
+
+
+@pytest.mark.parametrize(
+    ("written", "is_alike"),
+    [
+        (alike(), True),
+        (alike(params={"uniq": ""}), True),
+        (alike(params={"uniq": None}), True),
+        (alike(params={"uniq": "somebody-elses"}), False),
+        (alike(params={"duration": 43}), False),
+        (alike(params={"phone": "+7 916 555-01-18"}), False),
+        (alike(note_type="call_out"), False),
+        (alike(created_at=1_790_000_001), False),
+    ],
+)
+async def test_a_note_without_a_uniq_that_tells_of_the_call_is_alike_and_not_found(
+    written: dict[str, Any], is_alike: bool
+) -> None:
+    call = a_call()
+    reader = Reader(by_page({"contacts": [page(written)]}))
+    read = await read_back(reader.get, {call.uniq: likeness_of(call)}, SINCE, reader.permit)
+    assert read == ReadBack({}, {call.uniq: Delivered(61, "contact", 7)} if is_alike else {})
+
+
+async def test_a_note_with_the_uniq_beats_one_that_is_alike() -> None:
+    call = a_call()
+    reader = Reader(by_page({"contacts": [page(alike(), note(62, call.uniq))]}))
+    read = await read_back(reader.get, {call.uniq: likeness_of(call)}, SINCE, reader.permit)
+    assert read == ReadBack({call.uniq: Delivered(62, "contact", 500)})

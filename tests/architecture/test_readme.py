@@ -50,7 +50,7 @@ def test_every_reason_a_call_can_end_with_is_named() -> None:
     }  # fmt: skip
     for reason in set(Reason) - passing:
         assert reason.value in README, reason
-    assert len(PauseReason) == 6
+    assert len(PauseReason) == 8
 
 
 def test_links_within_the_repository_lead_somewhere() -> None:

@@ -22,7 +22,7 @@ from callbridge.receiver import receiver
 from callbridge.store import keys
 from callbridge.store.connect import connected
 from callbridge.store.scripts import Scripts
-from support.redis_server import RedisServer
+from support.redis_server import RedisServer, accepting
 from support.store import Bench
 
 T = TypeVar("T")
@@ -52,6 +52,8 @@ class Office:
         self.capsys = capsys
         self.prefix = secrets.token_hex(8)
         self.env = {
+            **accepting(),
+            "CALLBRIDGE_DATA_DIR": str(directory / "var"),
             "CALLBRIDGE_REDIS__URL": server.url,
             "CALLBRIDGE_REDIS__PREFIX": self.prefix,
             "CALLBRIDGE_ACCOUNTS__MAIN__URL": "http://127.0.0.1:9",

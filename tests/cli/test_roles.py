@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,6 +17,8 @@ from typing import IO
 
 import pytest
 
+from callbridge.embedded import url_of
+from callbridge.store.connect import connected
 from cli.conftest import Office
 from support.redis_server import free_port
 
@@ -138,6 +142,32 @@ def test_a_second_signal_does_not_wait_and_leaves_no_redis_behind(office: Office
     assert up.end(signal.SIGTERM)[0] == 1
     wait_for(lambda: office.run("status").code == 1)
     assert not (tmp_path / "var" / "redis.sock").exists()
+
+
+def test_up_outlives_its_redis(office: Office, start: Start) -> None:
+    office.without("REDIS__URL")
+    office.env["CALLBRIDGE_RECEIVER__PORT"] = "0"
+    crm = start("sim", "crm", "--port", "0", "--match-all")
+    office.env["CALLBRIDGE_ACCOUNTS__MAIN__URL"] = crm.find(r"CRM +(\S+)")
+    up = start("up")
+    hook = up.find(r"Webhooks +(\S+/hooks/office) ")
+    assert office.run("send", "generic", "--url", hook, "--count", "2").code == 0
+    wait_for(lambda: counts(office) == {"delivered": 2})
+    os.kill(_pid_of_redis(office), signal.SIGKILL)
+    assert office.run("send", "generic", "--url", hook, "--count", "3").code == 0, "the spool takes them"
+    wait_for(lambda: (office.run("status", "--json").json["states"] or {}).get("delivered") == 5)
+    code, log = up.end(signal.SIGTERM)
+    assert code == 0
+    assert "redis.restarted" in log
+    assert office.run("status").code == 1, "its Redis ended with it"
+
+
+def _pid_of_redis(office: Office) -> int:
+    async def asked() -> int:
+        async with connected(url_of(office.directory / "var")) as redis:
+            return int((await redis.info("server"))["process_id"])
+
+    return asyncio.run(asked())
 
 
 @pytest.mark.parametrize("command", ["up", "receiver"])

@@ -28,16 +28,19 @@ EVERY_COMMAND = commands(get_command(app))
 
 def test_the_commands_of_the_contract_exist() -> None:
     expected = {
-        "up", "demo", "receiver", "worker", "check", "status", "send", "calls", "dead", "sim", "config", "providers", "users",
+        "accounts", "up", "demo", "receiver", "worker", "check", "status", "send", "calls", "dead", "uncertain", "sim", "config", "providers", "users", "epoch",
     }  # fmt: skip
     assert {path[0] for path in EVERY_COMMAND if path} == expected
     for group, inner in {
         "calls": {"list", "show"},
         "dead": {"list", "show", "replay", "discard"},
+        "uncertain": {"list", "resolve"},
         "sim": {"crm", "pbx"},
         "providers": {"list", "show", "try"},
         "users": {"suggest", "unmapped"},
-        "config": {"example", "schema"},
+        "epoch": {"show", "accept"},
+        "accounts": {"list", "pause", "resume", "authorise"},
+        "config": {"example", "key", "schema"},
     }.items():
         assert {path[1] for path in EVERY_COMMAND if path[:1] == (group,) and len(path) == 2} == inner
 

@@ -179,14 +179,14 @@ async def test_a_slot_that_marking_took_too_long_for_is_given_up(office: Office)
     class Late:
         free_in = 0.0
 
-        async def take(self) -> float:
+        async def take(self, *, trial: bool = False) -> float:
             taken.append(0.0)
             return 0.0
 
         def holds(self, _slot: float) -> bool:
             return len(taken) > 2
 
-        async def steady(self) -> None: ...
+        async def answered(self, *, trial: bool = False) -> None: ...
 
     office.work._drain._pace = Late()
     await office.work.drain()
@@ -201,13 +201,13 @@ async def test_calls_that_were_taken_over_while_we_were_stopped_are_not_sent(off
     class Stopped:
         free_in = 0.0
 
-        async def take(self) -> float:
+        async def take(self, *, trial: bool = False) -> float:
             return 0.0
 
         def holds(self, _slot: float) -> bool:
             return False
 
-        async def steady(self) -> None: ...
+        async def answered(self, *, trial: bool = False) -> None: ...
 
     class Queue:
         """The store as it is, but our lease ends just after the first mark."""
@@ -222,7 +222,7 @@ async def test_calls_that_were_taken_over_while_we_were_stopped_are_not_sent(off
             return marked
 
     office.work._drain._pace = Stopped()
-    office.work._drain._queue = Queue()
+    office.work._drain._books._queue = Queue()
     await office.work.drain()
     assert office.crm.requests == []
     assert await office.states() == ["uncertain"]
@@ -419,7 +419,7 @@ async def test_calls_whose_slot_was_taken_away_by_a_slow_down_go_back_untouched(
     class Slowed:
         free_in = 0.0
 
-        async def take(self) -> float:
+        async def take(self, *, trial: bool = False) -> float:
             office.stopping.set()
             raise AccountSlowed(900)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from callbridge.delivery.drains import Drains
+from callbridge.delivery.drains import SHARE, Crowded, Drains
 from callbridge.errors import StoreUnavailable
 
 
@@ -28,7 +28,7 @@ class Work:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def __call__(self, account: str) -> int:
+    async def __call__(self, account: str, crowded: Crowded = lambda: False) -> int:
         self.done.append(account)
         await self.gate.wait()
         return 0
@@ -90,7 +90,7 @@ async def test_an_account_of_another_worker_is_left_to_it() -> None:
     assert presence.holder == {"main": "w2"}
 
 
-async def test_a_full_worker_takes_no_further_account_and_a_failing_one_harms_no_other() -> None:
+async def test_a_full_worker_takes_no_further_account_until_there_is_a_place() -> None:
     presence, work = Presence(), Work()
     drains = some_drains(presence, work, at_most=1)
     work.gate.clear()
@@ -100,9 +100,36 @@ async def test_a_full_worker_takes_no_further_account_and_a_failing_one_harms_no
     assert work.done == ["a"]
     work.gate.set()
     await settle()
+    assert work.done == ["a", "b"]
 
+
+async def test_a_drain_that_had_its_share_gives_its_place_to_the_next_and_queues_again() -> None:
+    done: list[str] = []
+    answered = asyncio.Event()
+
+    async def endless(account: str, crowded: Crowded) -> None:
+        done.append(account)
+        while not crowded():  # noqa: ASYNC110 - it asks between two requests
+            await asyncio.sleep(SHARE / 10)
+        await answered.wait()  # its last request
+
+    drains = Drains("w1", drain=endless, look=Work(), note=Work(), presence=Presence(), at_most=1)
+    for account in ("huge", "b", "c"):
+        await drains.wake(account)
+    while done != ["huge", "b", "c"]:  # noqa: ASYNC110 - nothing tells it
+        await asyncio.sleep(SHARE / 10)
+    assert drains.running() == {"huge", "b", "c"}, "who waits for its last answer holds no place"
+    answered.set()
+    while done[:4] != ["huge", "b", "c", "huge"]:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(SHARE / 10)
+    for task in drains._running.values():
+        task.cancel()
+    await drains.stop()
+
+
+async def test_a_failing_account_harms_no_other() -> None:
     class Failing(Work):
-        async def __call__(self, account: str) -> int:
+        async def __call__(self, account: str, crowded: Crowded = lambda: False) -> int:
             self.done.append(account)
             if account == "bad":
                 raise StoreUnavailable("gone")

@@ -210,8 +210,10 @@ async def test_a_note_whose_slot_was_taken_away_by_a_slow_down_goes_back_unposte
     await record(office, "call-0")
 
     class Slowed:
-        async def take(self) -> float:
+        async def take(self, *, trial: bool = False) -> float:
             raise AccountSlowed(900)
+
+        async def leave(self) -> None: ...
 
     noting = replace(office.work._noting, pace=Slowed())  # type: ignore[arg-type] # it never gets further
     with pytest.raises(AccountSlowed):

@@ -20,7 +20,7 @@ class Evidence:
     acknowledged: frozenset[str]
     rows: Sequence[Mapping[str, Any]]
     notes: Sequence[Mapping[str, Any]]
-    request_times: Sequence[float] = ()
+    request_times: Sequence[Sequence[float]] = ()
     rate: float | None = None
 
 
@@ -61,7 +61,10 @@ def judge(evidence: Evidence, *, drained: bool = True) -> Verdict:
             found.append(f"{row['id']} is {row['state']}, and the CRM has note {note['id']}")
     if foreign := by_uniq.keys() - {str(row["uniq"]) for row in evidence.rows}:
         found.append(f"{len(foreign)} notes belong to no call: {_some(foreign)}")
-    if evidence.rate is not None and (peak := busiest_second(evidence.request_times)) > evidence.rate:
+    if (
+        evidence.rate is not None
+        and (peak := max(map(busiest_second, evidence.request_times), default=0)) > evidence.rate
+    ):
         found.append(f"{peak} requests in one second, {evidence.rate} are allowed")
     return Verdict(len(lost), doubled, len(stuck), tuple(found[:20]))
 

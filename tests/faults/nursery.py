@@ -7,32 +7,70 @@ A fork runs the command line's own `main`, with the environment it was given, an
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
+import subprocess
 import sys
-from typing import Any
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
 
-import callbridge.cli
-import callbridge.commands.roles
-import callbridge.embedded
-import callbridge.receiver
-import callbridge.worker
-from faults import inject
+
+class Nursery:
+    """The one that this process has: begun when it is first needed, ended with the process."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def fork(self, order: Mapping[str, Any]) -> int:
+        """Blocks for the milliseconds that a fork takes, the first time for an import."""
+        with self._lock:
+            process = self._begun()
+            assert process.stdin and process.stdout
+            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.flush()
+            return int(json.loads(process.stdout.readline())["pid"])
+
+    def _begun(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "faults.nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+            )  # fmt: skip
+            atexit.register(self._end)
+        return self._process
+
+    def _end(self) -> None:
+        if self._process:
+            self._process.communicate(timeout=10)
+
+
+NURSERY: Final = Nursery()
 
 
 def main() -> None:
+    import callbridge.cli  # noqa: PLC0415 - only the nursery itself pays for it
+    import callbridge.commands.roles  # noqa: PLC0415 - only the nursery itself pays for it
+    import callbridge.embedded  # noqa: PLC0415 - only the nursery itself pays for it
+    import callbridge.receiver  # noqa: PLC0415 - only the nursery itself pays for it
+    import callbridge.worker  # noqa: PLC0415 - only the nursery itself pays for it
+    from faults import inject  # noqa: PLC0415 - only the nursery itself pays for it
+
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them: they are killed for a living
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            _live(order)
+            _live(order, lambda: inject.apply(os.environ), callbridge.cli.main)
         sys.stdout.write(json.dumps({"pid": pid}) + "\n")
         sys.stdout.flush()
 
 
-def _live(order: dict[str, Any]) -> None:
+def _live(order: dict[str, Any], prepare: Callable[[], None], run: Callable[[], None]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     os.chdir(order["cwd"])
@@ -45,9 +83,9 @@ def _live(order: dict[str, Any]) -> None:
     os.dup2(log, 2)
     code = 1
     try:
-        inject.apply(os.environ)
+        prepare()
         sys.argv = ["callbridge", *order["command"]]
-        callbridge.cli.main()
+        run()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1

@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
+from zlib import crc32
 
 import aiohttp
 
@@ -24,6 +25,7 @@ from callbridge.ops.inspect import Inspector
 from callbridge.settings import Durability
 from callbridge.sim.config import SimConfig
 from callbridge.sim.crm import CrmSim
+from callbridge.sim.journal import Seen
 from callbridge.store import keys
 from callbridge.store.connect import connected
 from callbridge.store.durability import stands
@@ -32,8 +34,9 @@ from callbridge.store.records import RedisRecords
 from callbridge.store.scripts import Scripts
 from callbridge.store.tally import RedisTally
 from faults.checker import Evidence, Verdict, judge
+from faults.nursery import NURSERY
 from faults.powercut import ForgetfulRedis
-from support.redis_server import RedisServer, free_port
+from support.redis_server import RedisServer, accepting, free_port
 from support.webhooks import SECRET, signed
 
 TOKEN = "token-of-the-storm"
@@ -41,49 +44,76 @@ QUICK = {
     "HASTE": "0.25",
     "CALLBRIDGE_LOG__FORMAT": "json",
     "CALLBRIDGE_LOG__LEVEL": "warning",
-    "CALLBRIDGE_ACCOUNTS__MAIN__TOKEN": TOKEN,
-    "CALLBRIDGE_ACCOUNTS__MAIN__REQUESTS_PER_SECOND": "50",
-    "CALLBRIDGE_ACCOUNTS__MAIN__NO_MATCH__POLICY": "record",
     "CALLBRIDGE_DELIVERY__LEASE": "1500ms",
     "CALLBRIDGE_DELIVERY__REQUEST_TIMEOUT": "1s",
     "CALLBRIDGE_DELIVERY__SETTLE_DELAY": "500ms",
     "CALLBRIDGE_DELIVERY__PROBE_AFTER": "500ms",
-    "CALLBRIDGE_SOURCES__OFFICE__PROVIDER": "generic",
-    "CALLBRIDGE_SOURCES__OFFICE__SECRET": SECRET,
 }
+
+
+def _office(number: int, crm: str, batch: int) -> dict[str, str]:
+    """One account of the CRM and the source that delivers to it: main and office, a1 and s1, ..."""
+    account = f"CALLBRIDGE_ACCOUNTS__{'MAIN' if not number else f'A{number}'}__"
+    source = f"CALLBRIDGE_SOURCES__{source_named(number).upper()}__"
+    return {
+        f"{account}URL": crm,
+        f"{account}TOKEN": f"{TOKEN}-{number}",
+        f"{account}REQUESTS_PER_SECOND": "50",
+        f"{account}NO_MATCH__POLICY": "record",
+        f"{account}MAX_BATCH": str(batch),
+        f"{source}PROVIDER": "generic",
+        f"{source}SECRET": SECRET,
+        f"{source}ACCOUNT": "main" if not number else f"a{number}",
+    }
+
+
+def source_named(number: int) -> str:
+    return f"s{number}" if number else "office"
 
 
 @dataclass
 class Role:
-    """One process of the bridge. `restarts` of it share the name."""
+    """One process of the bridge; its successors have its name and settings. Held by a handle, not by its number: a number
+    may be somebody else's by the time it is killed.
+    """
 
     name: str
     kind: str
     env: dict[str, str]
     pid: int = 0
+    handle: int = -1
+
+    def begun(self, pid: int) -> None:
+        self.forget()
+        self.pid = pid
+        with contextlib.suppress(ProcessLookupError):  # it may be over already
+            self.handle = os.pidfd_open(pid)
 
     @property
     def alive(self) -> bool:
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
+        if self.handle < 0:
             return False
-        return True
+        poll = select.poll()
+        poll.register(self.handle, select.POLLIN)
+        return not poll.poll(0)
 
     def signal(self, what: signal.Signals) -> None:
-        """Only ever to a process that this town has started."""
-        if self.pid:
+        if self.handle >= 0:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, what)
+                signal.pidfd_send_signal(self.handle, what)
+
+    def forget(self) -> None:
+        if self.handle >= 0:
+            os.close(self.handle)
+        self.handle = -1
 
 
 @dataclass
 class Town:
     directory: Path
     seed: int
-    crm: CrmSim
+    crms: Sequence[CrmSim]
     redis: RedisServer
-    nursery: asyncio.subprocess.Process
     env: dict[str, str]
     dice: Random = field(init=False)
     roles: dict[str, Role] = field(default_factory=dict)
@@ -92,10 +122,22 @@ class Town:
     answers: Counter[str] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
-    _ordering: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.dice = Random(self.seed)
+
+    @property
+    def crm(self) -> CrmSim:
+        """The first office's."""
+        return self.crms[0]
+
+    @property
+    def requests(self) -> list[Seen]:
+        return [seen for crm in self.crms for seen in crm.requests]
+
+    def arm(self, fault: str) -> None:
+        for crm in self.crms:
+            crm.arm(fault)
 
     @property
     def slowest(self) -> float:
@@ -113,11 +155,7 @@ class Town:
             "log": str(self.directory / f"{name}.log"),
             "output": str(self.directory / f"{name}.out"),
         }
-        assert self.nursery.stdin and self.nursery.stdout
-        async with self._ordering:
-            self.nursery.stdin.write(json.dumps(order).encode() + b"\n")
-            await self.nursery.stdin.drain()
-            role.pid = json.loads(await self.nursery.stdout.readline())["pid"]
+        role.begun(await asyncio.to_thread(NURSERY.fork, order))
         return role
 
     async def ended(self, name: str, seconds: float = 30) -> None:
@@ -133,13 +171,19 @@ class Town:
         await self.until(lambda: _ready(url), 20, f"{name} to be ready")
         return url
 
+    def asleep(self, name: str) -> bool:
+        try:
+            return Path(f"/proc/{self.roles[name].pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        except OSError:
+            return False
+
     def kill(self, name: str, what: signal.Signals = signal.SIGKILL) -> None:
         self.roles[name].signal(what)
         self.kills[f"{self.roles[name].kind} {what.name}"] += 1
 
-    async def restart(self, name: str) -> None:
+    async def restart(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
         role = self.roles[name]
-        role.signal(signal.SIGKILL)
+        self.kill(name, how)
         while role.alive:  # noqa: ASYNC110 - it is not our child, there is nothing to wait on
             await asyncio.sleep(0.005)
         await self.start(name, role.kind)
@@ -191,7 +235,7 @@ class Town:
             while waiting:
                 ref = waiting.pop()
                 self.sent.add(ref)
-                while not await self._post(session, url, ref) and insist:  # noqa: ASYNC110 - it is a sender
+                while not await self.tell(session, url, ref) and insist:  # noqa: ASYNC110 - it is a sender
                     await asyncio.sleep(0.05)
                 if pause:
                     await asyncio.sleep(pause)
@@ -199,12 +243,14 @@ class Town:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=patience)) as session:
             await asyncio.gather(*(one(session) for _ in range(senders)))
 
-    async def _post(self, session: aiohttp.ClientSession, url: str, ref: str) -> bool:
-        body = a_body(ref)
+    async def tell(self, session: aiohttp.ClientSession, url: str, ref: str, body: bytes | None = None) -> bool:
+        """One webhook; whether it was acknowledged."""
+        body = body or a_body(ref)
         began = time.monotonic()
         try:
             headers = signed(body, SECRET, at=time.time(), name=f"msg_{ref}")
-            async with session.post(f"{url}/hooks/office", data=body, headers=headers) as answer:
+            source = source_named(crc32(ref.encode()) % len(self.crms))
+            async with session.post(f"{url}/hooks/{source}", data=body, headers=headers) as answer:
                 await answer.read()
                 self.answers[str(answer.status)] += 1
                 if answer.status == 200:
@@ -244,11 +290,10 @@ class Town:
 
     async def drained(self, seconds: float) -> None:
         """Until nothing is on its way; says nothing if it takes longer: the judge does."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if not await self.under_way():
-                return
-            await asyncio.sleep(0.3)
+        deadline, quiet = time.monotonic() + seconds, 0
+        while time.monotonic() < deadline and quiet < 3:  # a call that moves while they are counted may be missed once
+            quiet = 0 if await self.under_way() else quiet + 1
+            await asyncio.sleep(0.15)
 
     async def verdict(self, *, rate: float | None = None) -> Verdict:
         return judge(
@@ -256,8 +301,8 @@ class Town:
                 sent=frozenset(self.sent),
                 acknowledged=frozenset(self.acknowledged),
                 rows=await self.rows(),
-                notes=[{"uniq": note.uniq, "id": note.id} for note in self.crm.notes],
-                request_times=[seen.monotonic for seen in self.crm.requests],
+                notes=[{"uniq": note.uniq, "id": note.id} for crm in self.crms for note in crm.notes],
+                request_times=[[seen.monotonic for seen in crm.requests] for crm in self.crms],
                 rate=rate,
             )
         )
@@ -265,7 +310,7 @@ class Town:
 
 def a_body(ref: str) -> bytes:
     call = {
-        "id": ref, "direction": "inbound", "phone": f"+7916{abs(hash(ref)) % 10_000_000:07d}", "duration": 30,
+        "id": ref, "direction": "inbound", "phone": f"+7916{crc32(ref.encode()) % 10_000_000:07d}", "duration": 30,
         "started_at": int(time.time()) // 600 * 600,
     }  # fmt: skip
     return json.dumps(call).encode()
@@ -278,37 +323,35 @@ async def town(
     *,
     crm: SimConfig | None = None,
     redis: Callable[[Path], RedisServer] = RedisServer,
+    offices: int = 1,
+    batch: int = 250,
     **env: str,
 ) -> AsyncIterator[Town]:
     """Everything that was started ends with it, whatever happens."""
     directory.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing runs yet
-    sim = CrmSim(
-        crm or SimConfig(contacts=0, rate=0, match_all=True, seed=seed, max_notes=200_000, max_requests=200_000)
-    )
-    await sim.start()
+    config = crm or SimConfig(contacts=0, rate=0, match_all=True, seed=seed, max_notes=200_000, max_requests=200_000)
+    sims = [CrmSim(replace(config, seed=config.seed + number)) for number in range(offices)]
+    for sim in sims:
+        await sim.start()
     server = redis(directory)
-    nursery = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "faults.nursery",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=directory,
-        env={**_clean(), "PYTHONPATH": str(Path(__file__).parent.parent)},
-    )  # fmt: skip
     settings = QUICK | {
+        **accepting(),
         "CALLBRIDGE_REDIS__URL": server.url,
-        "CALLBRIDGE_ACCOUNTS__MAIN__URL": sim.url,
         "CALLBRIDGE_DATA_DIR": str(directory / "var"),
     }
-    made = Town(directory, seed, sim, server, nursery, settings | env)
+    for number, sim in enumerate(sims):
+        settings |= _office(number, sim.url, batch)
+    made = Town(directory, seed, sims, server, settings | env)
     try:
         yield made
     finally:
         for role in made.roles.values():
             role.signal(signal.SIGCONT)
             role.signal(signal.SIGKILL)
-        assert nursery.stdin
-        nursery.stdin.close()
-        await nursery.wait()
+            role.forget()
         await asyncio.to_thread(server.stop)
-        await sim.stop()
+        for sim in sims:
+            await sim.stop()
 
 
 def _clean() -> dict[str, str]:

@@ -15,7 +15,7 @@ import pytest
 from callbridge.sim.config import SimConfig
 from callbridge.sim.crm import CrmSim
 from support.office import SECRET, TOKEN
-from support.redis_server import RedisServer, free_port
+from support.redis_server import RedisServer, accepting, free_port
 
 
 class Bridge:
@@ -28,6 +28,7 @@ class Bridge:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.log = directory / "log.jsonl"
         self.env = {
+            **accepting(),
             "CALLBRIDGE_REDIS__URL": self.redis.url,
             "CALLBRIDGE_RECEIVER__PORT": str(self.port),
             "CALLBRIDGE_LOG__LEVEL": "debug",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from urllib.parse import quote, urlencode
 
 import pytest
 import structlog
@@ -125,6 +126,70 @@ async def test_an_undecodable_body_is_kept_as_it_came(acceptor, inbox):
     assert arrival.webhook.body == body
     assert "not JSON" in arrival.problem
     assert accepted.receipts[0].kind is ReceiptKind.STORED
+
+
+@pytest.mark.parametrize(
+    ("own", "phone", "direction"),
+    [
+        (("+7 (916) 555-01-51",), "89165550151", "internal"),
+        (("+7 (916) 555-01-52",), "89165550151", "inbound"),
+        (("reception",), "", "inbound"),
+        (("reception",), "anna", "inbound"),
+    ],
+)
+async def test_a_call_with_one_of_our_own_numbers_is_internal_and_a_hidden_number_is_none(inbox, own, phone, direction):
+    acceptor = Acceptor({"office": a_source(own_numbers=own)}, inbox, lambda: NOW)
+    body = json.dumps(CALL | {"phone": phone}).encode()
+    await acceptor.accept("office", a_request(body, signed(body)))
+    assert inbox.arrivals[0].call.direction == direction
+
+
+@pytest.mark.parametrize("provider", ["sipuni", "uis", "preset:telphin"])
+async def test_two_gets_that_nobody_can_read_are_kept_as_two(inbox, provider):
+    source = a_source(provider=provider, secrets=(TOKEN,))
+    acceptor = Acceptor({"office": source}, inbox, lambda: NOW)
+    asked = {"event": "2", "EventType": "hangup", "talk_time_duration": "x", "token": TOKEN}
+    for number in (1, 2):
+        query = urlencode(asked | {"number": number})
+        await acceptor.accept("office", a_request(method="GET", query=query))
+    first, second = inbox.arrivals
+    assert isinstance(first, UndecodableWebhook)
+    assert b"number=1" in first.webhook.body
+    assert b"number=2" in second.webhook.body
+
+
+IN_THE_OPEN = 'pepper & "salt"/0815'
+LINK = "https://records.example.com/7.mp3"
+
+
+@pytest.mark.parametrize("live", [(IN_THE_OPEN,), ("the next one", IN_THE_OPEN)])
+@pytest.mark.parametrize(
+    ("provider", "body", "query"),
+    [
+        ("megafon", urlencode({"cmd": "history", "callid": "m-1", "crm_token": IN_THE_OPEN}).encode(), ""),
+        ("megafon", urlencode({"cmd": "history", "crm_token": IN_THE_OPEN}, quote_via=quote).encode(), ""),
+        ("uis", json.dumps({"event": "call.finished", "integration_key": IN_THE_OPEN}).encode(), ""),
+        ("uis", json.dumps({"call_session_id": 7, "file_link": LINK, "integration_key": IN_THE_OPEN}).encode(), ""),
+        ("preset:aircall", json.dumps({"event": "call.ended", "token": IN_THE_OPEN}).encode(), ""),
+        ("sipuni", b"", urlencode({"event": "2", "call_id": "s-1", "token": IN_THE_OPEN})),
+        ("preset:cloudevents", b'{"type": "call.finished", "id": "c-1"}', urlencode({"access_token": IN_THE_OPEN})),
+    ],
+)  # fmt: skip
+async def test_what_is_kept_holds_no_secret(inbox, provider, body, query, live):
+    acceptor = Acceptor({"office": a_source(provider=provider, secrets=live)}, inbox, lambda: NOW)
+    await acceptor.accept("office", a_request(body, method="POST" if body else "GET", query=query))
+    (arrival,) = inbox.arrivals
+    assert arrival.webhook.body
+    assert b"salt" not in arrival.webhook.body
+    assert (b"***" in arrival.webhook.body) is (provider != "preset:cloudevents")
+
+
+async def test_a_secret_too_short_to_hide_leaves_what_is_kept_as_it_is(inbox):
+    body = b"cmd=history&callid=1&crm_token=1"
+    await Acceptor({"office": a_source(provider="megafon", secrets=("1",))}, inbox, lambda: NOW).accept(
+        "office", a_request(body)
+    )
+    assert inbox.arrivals[0].webhook.body == body
 
 
 async def test_an_undecodable_mango_event_keeps_its_name_and_form(acceptor, inbox):

@@ -44,6 +44,7 @@ class Pbx:
     running: Running | None = None
     secret: str = SECRET
     tries: int = 1
+    more: dict[str, str] = field(default_factory=dict)
 
     @property
     def spool(self) -> Path:
@@ -68,7 +69,11 @@ class Pbx:
             "CALLBRIDGE_PAUSE": 0,
             "CALLBRIDGE_TRIES": self.tries,
         }
-        return {"PATH": os.environ["PATH"], "HOME": str(self.directory)} | {k: str(v) for k, v in names.items()}
+        return (
+            {"PATH": os.environ["PATH"], "HOME": str(self.directory)}
+            | {k: str(v) for k, v in names.items()}
+            | self.more
+        )
 
     async def receive(self) -> None:
         source = a_source(name="pbx", provider="asterisk", secrets=(SECRET,))
@@ -198,11 +203,50 @@ async def test_what_the_cdr_engine_writes_is_taken_from_its_file_and_legs_become
 async def test_lines_that_were_taken_before_a_crash_are_sent_after_it(pbx: Pbx) -> None:
     await pbx.receive()
     pbx.spool.mkdir()
-    (pbx.spool / ".taken").write_text(f"{form(RECORD)}\n")
+    (pbx.directory / "callbridge.cdr.taken").write_text(f"{form(RECORD)}\n")
     (pbx.spool / ".part.zzzzz").write_text("half of a li")
     assert (await pbx.run("take", str(pbx.directory / "callbridge.cdr"))).returncode == 0
     assert [arrival.call.ref for arrival in pbx.calls] == ["1790000700.7"]
     assert len(pbx.inbox.arrivals) == 1
+
+
+async def test_long_lines_stay_below_what_the_receiver_takes(pbx: Pbx) -> None:
+    await pbx.receive()
+    long = [RECORD | {"linkedid": f"1790000800.{n}", "clid": "Ж" * 80, "lastdata": "Щ" * 150} for n in range(60)]
+    assert len(form(long[0])) > 1_500
+    log = pbx.directory / "callbridge.cdr"
+    log.write_text("".join(f"{form(record)}\n" for record in long))
+    assert (await pbx.run("take", str(log))).returncode == 0
+    assert (len(pbx.calls), pbx.waiting, (pbx.spool / "refused").exists()) == (60, [], False)
+
+
+async def test_the_file_is_renamed_where_it_is(pbx: Pbx) -> None:
+    """What is moved into another file system is copied, and a record that is written meanwhile would be lost."""
+    pbx.tries = 0
+    log = pbx.directory / "callbridge.cdr"
+    log.write_text(f"{form(RECORD)}\n")
+    tools = pbx.directory / "bin"
+    tools.mkdir()
+    (tools / "mv").write_text('#!/bin/sh\necho "$@" >>"$MOVES"\nexec /bin/mv "$@"\n')
+    (tools / "mv").chmod(0o755)
+    pbx.more = {"PATH": f"{tools}:{os.environ['PATH']}", "MOVES": str(pbx.directory / "moves")}
+    await pbx.run("take", str(log))
+    moves = [line.split() for line in (pbx.directory / "moves").read_text().splitlines()]
+    assert moves
+    assert all(Path(one).parent == Path(other).parent for one, other in moves)
+
+
+@pytest.mark.parametrize("mode", ["send", "agi"])
+async def test_a_record_that_cannot_be_kept_is_not_reported_as_sent(pbx: Pbx, mode: str) -> None:
+    tools = pbx.directory / "bin"
+    tools.mkdir()
+    (tools / "mktemp").write_text("#!/bin/sh\nexit 1\n")
+    (tools / "mktemp").chmod(0o755)
+    pbx.more = {"PATH": f"{tools}:{os.environ['PATH']}"}
+    arguments = fields(RECORD) if mode == "send" else [form(RECORD)]
+    done = await pbx.run(mode, *arguments, stdin=AGI_GREETING)
+    assert done.returncode == 2
+    assert b"cannot write" in done.stderr
 
 
 async def test_the_service_follows_the_file_for_as_long_as_it_runs(pbx: Pbx) -> None:

@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from callbridge.ops.inspect import Inspector
-from callbridge.settings import Durability
 from callbridge.store import keys
 from callbridge.store.connect import connected
-from callbridge.store.durability import stands
+from callbridge.store.durability import Asked, stands
 from callbridge.store.presence import RedisPresence
 from callbridge.store.scripts import Scripts
 from support.redis_server import RedisServer
@@ -32,4 +31,4 @@ def presence(bench: Bench) -> RedisPresence:
 @pytest.fixture
 def inspector(bench: Bench, presence: RedisPresence) -> Inspector:
     redis = bench.scripts.redis
-    return Inspector(bench.records, bench.tally, presence, lambda: stands(redis, Durability.ALWAYS), ("main",))
+    return Inspector(bench.records, bench.tally, presence, lambda: stands(redis, Asked(accept_old=True)), ("main",))

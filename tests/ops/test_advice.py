@@ -32,3 +32,14 @@ def test_a_waiting_call_of_a_paused_account_says_why_it_waits(pause: PauseReason
     for state in ("queued", "retrying"):
         assert of_pause(pause) in advice(state, None, pause)
     assert of_pause(pause) not in advice("delivered", None, pause)
+
+
+def test_a_lead_a_refused_lead_and_a_persons_word_are_told_apart_from_a_note() -> None:
+    plain = advice("delivered", None)
+    told = {advice("delivered", Reason.INCOMING_LEAD), advice("delivered", Reason.MARKED_DELIVERED)}
+    assert plain not in told and len(told) == 2
+    assert advice("parked", Reason.LEAD_REFUSED) != advice("parked", Reason.NO_MATCHING_ENTITY)
+
+
+def test_a_call_of_unknown_outcome_names_who_can_decide() -> None:
+    assert "callbridge uncertain resolve" in advice("dead", Reason.UNKNOWN_OUTCOME)

@@ -54,6 +54,13 @@ def test_nothing_wrong_is_said_in_one_sentence() -> None:
     assert found.problems == found.warnings == ()
 
 
+def test_an_account_that_takes_no_incoming_leads_is_a_warning_that_says_why() -> None:
+    found = seen(replace(QUIET, accounts=(replace(MAIN, leads_closed="switched off"),)))
+    assert found.ok
+    (warning,) = found.warnings
+    assert "switched off" in warning
+
+
 @pytest.mark.parametrize("workers", [{}, GONE])
 @pytest.mark.parametrize("state", ["queued", "retrying", "sending", "uncertain", "parked"])
 def test_calls_that_wait_without_a_living_worker_are_a_problem(state: str, workers: dict[str, float]) -> None:
@@ -142,6 +149,19 @@ def test_a_token_that_opens_the_account_is_told_with_its_clock() -> None:
     checks = account_checks("main", AccountFound(17, "Rehearsal", "rehearsal", clock_ahead=3.0))
     assert [check.level for check in checks] == [Level.OK, Level.WARNING]
     assert [check.level for check in account_checks("main", AccountFound(17, "", "x", None))] == [Level.OK]
+
+
+@pytest.mark.parametrize(
+    ("takes_leads", "wants_leads", "warned"),
+    [(False, True, True), (True, True, False), (None, True, False), (False, False, False)],
+)
+def test_incoming_leads_that_are_wanted_and_switched_off_are_a_warning(
+    takes_leads: bool | None, wants_leads: bool, warned: bool
+) -> None:
+    found = AccountFound(17, "Rehearsal", "rehearsal", None, takes_leads)
+    warnings = [c for c in account_checks("main", found, wants_leads=wants_leads) if c.level is Level.WARNING]
+    assert bool(warnings) == warned
+    assert all("unsorted" in check.detail for check in warnings)
 
 
 @pytest.mark.parametrize("reason", [None, *PauseReason])

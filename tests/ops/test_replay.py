@@ -73,7 +73,7 @@ async def test_what_was_counted_is_what_moves_in_slices(bench: Bench, inspector:
     assert (done.matched, done.moved, done.skipped) == (241, 240, {"undecodable": 1})
     assert set(await bench.states(ids)) == {"retrying"}
     assert await bench.states([stays, late]) == ["dead", "dead"]
-    assert [await bench.places(call_id) for call_id in (ids[0], stays, late)] == [["due:main"], ["dead"], ["dead"]]
+    assert [await bench.places(call_id) for call_id in (ids[0], stays, late)] == [["bulk:main"], ["dead"], ["dead"]]
 
 
 async def test_replayed_calls_that_may_be_in_the_crm_are_looked_for_first(bench: Bench, inspector: Inspector) -> None:

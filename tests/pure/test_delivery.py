@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,14 +12,16 @@ from hypothesis import strategies as st
 from callbridge.call import CallId
 from callbridge.claim import Claimed, Uncertain
 from callbridge.delivery import backoff
-from callbridge.delivery.batching import START, BatchSize
+from callbridge.delivery.batching import CAREFUL, CAREFUL_FOR, START, BatchSize
 from callbridge.delivery.settle import LOOKS_BEFORE_ABSENT, GoOn, Pause, Policy, Slow, conclude, plan, untranslated
 from callbridge.delivery.split import halves
 from callbridge.found import ReadBack, Unreadable
 from callbridge.outcome import (
     AccountStopped,
+    BecameLead,
     Delivered,
     NoAnswer,
+    NoLead,
     NotForCrm,
     NotSent,
     PauseReason,
@@ -29,6 +32,7 @@ from callbridge.outcome import (
     Resend,
     SlowDown,
     State,
+    TokenRefused,
     Unanswered,
     Unmatched,
     Untranslatable,
@@ -46,6 +50,8 @@ outcomes = st.one_of(
     st.just(Resend()),
     st.just(Unanswered(Reason.NOT_IN_ANSWER)),
     st.builds(Refused, st.text()),
+    st.builds(BecameLead, st.integers(0), st.integers(0)),
+    st.builds(NoLead, st.text(), st.booleans()),
 )
 reasons = st.sampled_from(PauseReason)
 whole_answers = st.one_of(
@@ -72,12 +78,13 @@ def an_uncertain(number: int = 0, **changes: object) -> Uncertain:
 
 @given(st.data(), st.integers(1, 30), st.integers(0, 40), st.floats(0, 0.999))
 def test_every_call_leaves_a_plan_exactly_once(data: st.DataObject, size: int, failures: int, jitter: float) -> None:
+    policy, closed = replace(POLICY, unsorted=data.draw(st.booleans())), data.draw(st.none() | st.just("off"))
     calls = [a_claimed(number) for number in range(size)]
     answer = data.draw(
         st.one_of(whole_answers, st.builds(PerCall, st.fixed_dictionaries({call.id: outcomes for call in calls})))
     )
-    planned = plan(answer, calls, POLICY, now=NOW, failures=failures, jitter=jitter)
-    left = [settled.id for settled in planned.settlements] + [*planned.released, *planned.split]
+    planned = plan(answer, calls, policy, now=NOW, failures=failures, jitter=jitter, closed=closed)
+    left = [settled.id for settled in planned.settlements] + [*planned.released, *planned.split, *planned.strangers]
     assert sorted(left) == sorted(call.id for call in calls)
     if isinstance(planned.effect, Slow):
         assert 0 <= planned.effect.seconds <= 3600
@@ -85,11 +92,11 @@ def test_every_call_leaves_a_plan_exactly_once(data: st.DataObject, size: int, f
 
 
 @given(outcomes)
-def test_only_a_note_makes_a_call_delivered(outcome: object) -> None:
+def test_only_a_note_or_a_lead_makes_a_call_delivered(outcome: object) -> None:
     [settled] = plan(
         PerCall({CallId("id0"): outcome}), [a_claimed()], POLICY, now=NOW, failures=0, jitter=0
     ).settlements  # type: ignore[dict-item] # drawn
-    assert (settled.state is State.DELIVERED) == isinstance(outcome, Delivered)
+    assert (settled.state is State.DELIVERED) == isinstance(outcome, Delivered | BecameLead)
 
 
 @given(st.booleans(), st.text())
@@ -106,6 +113,11 @@ def test_what_was_surely_not_processed_goes_back_untouched(answer: object) -> No
     planned = plan(answer, [a_claimed(0), a_claimed(1)], POLICY, now=NOW, failures=0, jitter=0.5)  # type: ignore[arg-type] # listed
     assert (planned.released, planned.settlements) == (("id0", "id1"), ())
     assert not isinstance(planned.effect, GoOn)
+
+
+def test_a_batch_whose_token_has_to_be_replaced_goes_back_untouched_and_nobody_is_slowed() -> None:
+    planned = plan(TokenRefused("401"), [a_claimed(0), a_claimed(1)], POLICY, now=NOW, failures=3, jitter=0.5)
+    assert (planned.released, planned.settlements, planned.effect) == (("id0", "id1"), (), GoOn())
 
 
 def test_a_stopped_account_pauses() -> None:
@@ -179,22 +191,36 @@ def test_a_call_absent_for_longer_than_calls_are_retried_expires() -> None:
     assert (settled.state, settled.reason) == (State.DEAD, Reason.EXPIRED)
 
 
-@given(st.lists(st.sampled_from(["full", "part", "heavy"]), max_size=60), st.integers(1, 250))
+@given(st.lists(st.sampled_from(["full", "part", "heavy", "lost"]), max_size=60), st.integers(1, 250))
 def test_a_batch_stays_between_one_and_its_limit(events: list[str], at_most: int) -> None:
     size = BatchSize(at_most)
     assert size.now == min(START, at_most)
     for event in events:
-        before = size.now
+        before = size
         match event:
             case "full":
                 size = size.answered(full=True)
-                assert size.now == min(before * 2, at_most)
+                assert size.now == (before.now if before.careful else min(before.now * 2, at_most))
             case "part":
-                assert size.answered(full=False) == size
+                size = size.answered(full=False)
+                assert size.now == before.now
             case "heavy":
-                size = size.too_heavy(before)
-                assert size.now == max(1, before // 2)
+                size = size.unanswered(before.now, too_heavy=True)
+                assert size.now == max(1, min(before.now // 2, CAREFUL))
+            case "lost":
+                size = size.unanswered(before.now, too_heavy=False)
+                assert size.now == min(before.now, CAREFUL)
         assert 1 <= size.now <= at_most
+        assert size.careful == (CAREFUL_FOR if event in {"heavy", "lost"} else max(0, before.careful - 1))
+
+
+def test_after_an_unread_answer_batches_are_small_for_twenty_requests_and_then_grow() -> None:
+    size = BatchSize(250, calls=250).unanswered(250, too_heavy=False)
+    sizes = []
+    for _ in range(25):
+        sizes.append(size.now)
+        size = size.answered(full=True)
+    assert sizes == [10] * 21 + [20, 40, 80, 160]
 
 
 @given(st.integers(0, 500), st.floats(0, 0.999))

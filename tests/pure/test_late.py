@@ -12,7 +12,7 @@ from callbridge.delivery.late import Again, Ended, answered, looked
 from callbridge.delivery.settle import LOOK_AGAIN_AT_MOST, GoOn, Policy, Slow
 from callbridge.found import Unreadable
 from callbridge.note import CardGone, NoteAbsent, NoteAnswer, Noted, NoteLook, NoteRefused
-from callbridge.outcome import AccountStopped, NoAnswer, NotSent, PauseReason, SlowDown
+from callbridge.outcome import AccountStopped, NoAnswer, NotSent, PauseReason, SlowDown, TokenRefused
 from support.builders import a_late_note
 
 NOW = 1_790_000_000.0
@@ -22,6 +22,7 @@ POLICY = Policy(park_window=None, settle_delay=30, expire_after=3 * 86_400, unkn
 ANSWERS: list[NoteAnswer] = [
     Noted(7), CardGone("x"), NoteRefused("x"), SlowDown(5), SlowDown(None),
     AccountStopped(PauseReason.FORBIDDEN, "x"), NotSent("x"), NoAnswer("x"), NoAnswer("x", too_heavy=True),
+    TokenRefused("x"),
 ]  # fmt: skip
 LOOKS: list[NoteLook] = [Noted(7), CardGone("x"), NoteAbsent(), Unreadable("x")]
 

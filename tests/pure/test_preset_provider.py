@@ -92,7 +92,7 @@ def test_a_get_request_is_read_from_its_query():
     provider = PresetProvider("m", read((HEAD + 'accept.methods = ["GET", "POST"]' + MAP).encode(), "m"))
     assert provider.methods == {"GET", "POST"}
     (event,) = events(provider, b"", method="GET", query=urlencode(CALL))
-    assert event.call.phone == "+49305550123"
+    assert (event.call.phone, event.body) == ("+49305550123", urlencode(CALL).encode())
 
 
 def test_brackets_nest_as_php_does():
@@ -201,6 +201,13 @@ at = "at"
 def test_an_event_is_selected(told, kind):
     (event,) = events(a_preset(SELECT), CALL | told)
     assert isinstance(event, kind)
+
+
+@pytest.mark.parametrize("at", ["-99999999999999", 9e15, "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", 5])
+def test_a_recording_at_an_impossible_time_is_a_problem_and_no_fault_of_ours(at):
+    more = '[recording]\nref = "id"\nrecording = "file"\nat = "at"\n[select]\nby = "event"\nrecording = ["rec"]\n'
+    problem = problem_of(more, {"event": "rec", "id": "c-1", "file": "f.mp3", "at": at})
+    assert problem.startswith("at (at)")
 
 
 def test_a_recording_has_its_time_or_the_receipts():

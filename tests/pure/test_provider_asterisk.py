@@ -242,6 +242,22 @@ def test_talk_beats_the_disposition_and_the_last_application_beats_both(changes,
     assert (call.status, call.duration) == (status, talk)
 
 
+@pytest.mark.parametrize("word", ["ANSWERED", "ANSWER"])
+@pytest.mark.parametrize("answer", ["", " ", "0", "0000-00-00 00:00:00", None])
+@pytest.mark.parametrize(("app", "status"), [("Dial", "no_answer"), ("VoiceMail", "voicemail")])
+def test_answered_without_talk_and_without_the_time_of_an_answer_is_no_answer(word, answer, app, status):
+    record = {name: value for name, value in CDR.items() if name != "answer" or answer is not None}
+    record |= {"billsec": "0", "disposition": word, "lastapp": app}
+    record |= {} if answer is None else {"answer": answer}
+    call = the_event(record).call
+    assert (call.status, call.duration, call.result) == (status, 0, word)
+
+
+def test_a_call_that_was_hung_up_in_the_second_of_its_answer_is_answered():
+    call = the_call(billsec="0", answer=CDR["start"])
+    assert (call.status, call.duration) == ("answered", 0)
+
+
 def test_a_script_that_tells_no_second_channel_does_not_deny_one():
     short = {name: value for name, value in CDR.items() if name != "dstchannel"}
     assert the_event(short | {"lastapp": "Queue"}).call.status == "answered"

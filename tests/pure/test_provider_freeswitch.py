@@ -314,11 +314,23 @@ def test_a_b_leg_that_nobody_answered_is_no_call():
         ({"last_app": "ivr", "bridge_uuid": ""}, "no_answer", 0),
         ({"last_app": "ivr"}, "answered", 50),
         ({"last_app": "conference", "bridge_uuid": ""}, "answered", 50),
+        ({"last_app": "playback", "bridge_uuid": "", "bridge_epoch": "0"}, "no_answer", 0),
+        ({"last_app": "playback", "bridge_uuid": "", "bridge_epoch": "1790001020"}, "answered", 50),
+        ({"last_app": "playback", "bridge_uuid": "", "originate_disposition": "USER_BUSY"}, "busy", 0),
+        ({"last_app": "bridge", "bridge_uuid": "", "bridge_epoch": "0"}, "no_answer", 0),
+        ({"last_app": "bridge", "bridge_uuid": "", "bridge_epoch": "0", "last_bridge_to": OTHER}, "answered", 50),
+        ({"last_app": "bridge", "bridge_uuid": ""}, "answered", 50),
     ],
 )
 def test_talk_beats_the_cause_and_the_last_application_beats_both(changes, status, talk):
     call = the_call(changes)
     assert (call.status, call.duration) == (status, talk)
+
+
+def test_a_colleague_whose_phone_only_rang_was_not_talked_to():
+    rang = {"originatee": {"originatee_caller_profiles": [{"destination_number": "1012"}]}}
+    call = the_event(a_record({"last_app": "playback", "bridge_uuid": ""}, rang)).call
+    assert (call.status, call.duration, call.extension) == ("no_answer", 0, "1012")
 
 
 @pytest.mark.parametrize("name", ["CALL_REJECTED", "21"])

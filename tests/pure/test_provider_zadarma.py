@@ -175,6 +175,17 @@ def test_a_known_event_is_not_excused_by_a_path_token():
     refused(a_request(urlencode(END).encode()), path_token="secret-path")
 
 
+@pytest.mark.parametrize("around", ["{} ", " {}", "\t{}", "{}\u200b", "{}" + " " * 60 + "x"])
+@pytest.mark.parametrize("event", ["NOTIFY_END", "NOTIFY_RECORD"])
+def test_no_spelling_of_a_known_event_goes_unsigned(event, around):
+    told = (END if event == "NOTIFY_END" else RECORD) | {"event": around.format(event)}
+    request = a_request(urlencode(told).encode())
+    refused(request, path_token="in the address")
+    assert not isinstance(ZADARMA.parse(request, source_with(), NOW)[0], Ignored)
+    request = a_request(urlencode(told).encode(), {"Signature": signature(END["caller_id"])})
+    refused(request, path_token="in the address")
+
+
 def test_an_undocumented_event_is_ignored_if_signed_in_any_known_way_or_behind_a_path_token():
     told = END | {"event": "NOTIFY_INTERNAL_END"}
     for names in {names for _, names in SIGNED if names != "result"}:

@@ -242,6 +242,65 @@ def test_a_time_zone_is_a_name_of_the_iana_list(zone: str) -> None:
         SourceSettings(**a_source(timezone=zone))
 
 
-def test_a_policy_that_this_version_does_not_carry_out_is_refused() -> None:
-    with pytest.raises(ValidationError, match="not part of this version"):
-        AccountSettings(**an_account(no_match={"policy": "unsorted"}))
+def test_incoming_leads_go_to_the_main_pipeline_and_name_the_caller_in_phone_unless_told() -> None:
+    no_match = AccountSettings(**an_account(no_match={"policy": "unsorted"})).no_match
+    assert (no_match.pipeline_id, no_match.caller_field) == (None, "phone")
+
+
+@pytest.mark.parametrize("wrong", [{"pipeline_id": 0}, {"pipeline_id": "main"}, {"caller_field": "to"}])
+def test_what_no_incoming_lead_could_have_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        AccountSettings(**an_account(no_match={"policy": "unsorted"} | wrong))
+
+
+# --- how an account is let into ---------------------------------------------------------------------------------------
+
+KEY = "dGhpcnR5LXR3byBieXRlcyBmb3IgYSB0ZXN0IGtleSE="
+OAUTH = {"client_id": "5b0e", "client_secret": "canary", "redirect_uri": "https://bridge.example.com/oauth"}
+
+
+def an_oauth_account(**changes: Any) -> dict[str, Any]:
+    return {"url": "https://romashka.amocrm.ru"} | OAUTH | changes
+
+
+def test_an_account_has_a_token_or_all_three_settings_of_oauth() -> None:
+    assert not AccountSettings(**an_account()).uses_oauth
+    assert AccountSettings(**an_oauth_account()).uses_oauth
+
+
+@pytest.mark.parametrize("missing", sorted(OAUTH))
+def test_a_part_of_oauth_is_not_enough(missing: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        AccountSettings(**an_oauth_account(**{missing: None}))
+    assert f"{missing}: is missing" in problems(refused.value)
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize("both", sorted(OAUTH))
+def test_a_token_excludes_oauth(both: str) -> None:
+    with pytest.raises(ValidationError, match="excludes token"):
+        AccountSettings(**an_account(**{both: OAUTH[both]}))
+
+
+@pytest.mark.parametrize("address", ["bridge.example.com/oauth", "ftp://x/y", "https://", "https://x/y#z", ""])
+def test_a_redirect_address_is_an_address(address: str) -> None:
+    with pytest.raises(ValidationError, match="is an address"):
+        AccountSettings(**an_oauth_account(redirect_uri=address))
+
+
+def test_oauth_needs_a_sealing_key_and_a_token_does_not() -> None:
+    with pytest.raises(ValidationError, match=r"sealing\.key: is missing, and account main uses OAuth"):
+        Settings(accounts={"main": an_oauth_account()})
+    Settings(accounts={"main": an_oauth_account()}, sealing={"key": KEY})
+    Settings(accounts={"main": an_account()})
+    with pytest.raises(ValidationError, match="there is a previous_key"):
+        Settings(accounts={"main": an_account()}, sealing={"previous_key": KEY})
+
+
+@pytest.mark.parametrize(
+    "key", ["", "short", KEY[:-4], KEY + KEY, "\u043a\u043b\u044e\u0447" * 11, KEY.replace("d", " ")]
+)
+def test_what_is_no_sealing_key_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(sealing={"key": key})
+    assert not key or key not in str(refused.value)

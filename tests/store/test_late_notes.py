@@ -79,6 +79,37 @@ async def test_each_link_is_noted_once(bench: Bench, repeats: tuple[str, ...]) -
     assert await queued(bench) == sorted(set(repeats))
 
 
+SIGNED = [f"{A}?X-Amz-Date=2026&X-Amz-Signature={mark}" for mark in "abc"]
+
+
+async def test_a_recording_that_is_told_again_with_a_link_signed_anew_is_noted_once(bench: Bench) -> None:
+    [call_id] = await bench.bring_to(State.DELIVERED)
+    kinds = await record(bench, *SIGNED, A, f"{A}#t=3")
+    assert kinds == [ReceiptKind.PATCHED, *[ReceiptKind.DUPLICATE] * 4]
+    assert await queued(bench) == [SIGNED[0]]
+    assert await bench.scripts.redis.hget(f"{bench.scripts.root}call:{call_id}", "ln") == f"{A}#t=3".encode()
+    assert await record(bench, B, SIGNED[0], f"{B}?X-Amz-Signature=z") == [ReceiptKind.PATCHED] * 3
+    assert await queued(bench) == [SIGNED[0], B]
+
+
+async def test_a_call_on_its_way_hands_a_link_signed_anew_on_once(bench: Bench) -> None:
+    await bench.store()
+    claim = await bench.sending()
+    await record(bench, *SIGNED)
+    await delivered(bench, claim)
+    assert await queued(bench) == [SIGNED[0]]
+
+
+async def test_the_newest_link_is_the_one_that_a_waiting_call_takes_along(bench: Bench) -> None:
+    await bench.inbox.put([a_finished_call(ref="r0")])
+    await record(bench, *SIGNED)
+    claim = await bench.sending()
+    assert claim.calls[0].call and claim.calls[0].call.link == SIGNED[-1]
+    await delivered(bench, claim)
+    await record(bench, *SIGNED)
+    assert await queued(bench) == []
+
+
 @pytest.mark.parametrize("joined", [True, False])
 async def test_the_link_that_the_call_was_sent_with_is_not_noted(bench: Bench, joined: bool) -> None:
     if joined:
@@ -246,7 +277,7 @@ async def test_a_slowed_or_paused_account_gives_no_note_and_has_none_on_its_agen
     assert await notes.take() is None
     assert (await bench.queue.agenda()).notes == frozenset()
     await bench.queue.resume("main")
-    await RedisPace(bench.scripts, "main", 7).slow(30, "503")
+    await RedisPace(bench.scripts, "main", 7).failed(30, "503")
     assert await notes.take() is None
     assert (await bench.queue.agenda()).notes == frozenset()
 

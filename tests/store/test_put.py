@@ -158,7 +158,7 @@ async def test_a_silent_store_is_waited_for_once_not_by_one_sender_after_the_oth
     asked: list[object] = []
 
     class Silent:
-        async def run(self, verb: object, *_: object) -> None:
+        async def run(self, verb: object, *_: object, **__: object) -> None:
             asked.append(verb)
             await gone.wait()
             raise StoreUnavailable("no answer")

@@ -109,7 +109,7 @@ async def test_a_released_call_is_as_it_was_and_goes_first(bench: Bench) -> None
     await bench.store(2)
     claim = await bench.sending(size=1)
     [first] = [call.id for call in claim.calls]
-    assert await bench.queue.release(claim.fence, [first]) == 1
+    assert await bench.queue.release(claim.fence, [first], "b-1") == 1
     record = await bench.get(first)
     assert (record.state, record.attempts) == ("queued", 0)
     assert await bench.records.story(first) == []
@@ -234,7 +234,7 @@ async def test_a_slowed_account_gives_nothing_and_is_on_nobodys_agenda(bench: Be
     await bench.bring_to(State.UNCERTAIN, ref="lost")
     await bench.store()
     assert (await bench.queue.agenda()).due == (await bench.queue.agenda()).looks == {"main"}
-    await RedisPace(bench.scripts, "main", 7).slow(30, "503")
+    await RedisPace(bench.scripts, "main", 7).failed(30, "503")
     slowed = await bench.queue.claim("main", 10)
     assert isinstance(slowed, Paused) and 29 < slowed.ask_in < 30.1
     agenda = await bench.queue.agenda()

@@ -19,6 +19,7 @@ from callbridge.store.scripts import VERBS, Scripts, Verb, source_of, without_fl
 from support.store import Bench
 
 READS_ONLY = {"agenda"}
+NO_TRIAL = ("", 60_000, 50)
 
 
 async def test_a_server_that_forgot_its_scripts_gets_them_again(bench: Bench, redis: Redis) -> None:
@@ -76,7 +77,7 @@ async def test_the_moves_in_settle_are_those_of_the_state_table() -> None:
 async def test_slots_are_evenly_spaced_and_none_is_saved_up(bench: Bench) -> None:
     waits = []
     for _ in range(5):
-        taken, wait = await bench.scripts.run("pace", "main", 100_000, 10_000_000)
+        taken, wait, _ = await bench.scripts.run("pace", "main", 100_000, 10_000_000, *NO_TRIAL)
         assert taken == 1
         waits.append(wait / 1000)
     steps = [later - earlier for earlier, later in itertools.pairwise(waits)]
@@ -85,25 +86,25 @@ async def test_slots_are_evenly_spaced_and_none_is_saved_up(bench: Bench) -> Non
 
 
 async def test_a_slot_beyond_patience_is_not_reserved(bench: Bench) -> None:
-    await bench.scripts.run("pace", "main", 5_000_000, 1_000_000)
+    await bench.scripts.run("pace", "main", 5_000_000, 1_000_000, *NO_TRIAL)
     for _ in range(2):
-        taken, wait = await bench.scripts.run("pace", "main", 5_000_000, 1_000_000)
+        taken, wait, _ = await bench.scripts.run("pace", "main", 5_000_000, 1_000_000, *NO_TRIAL)
         assert taken == 0
         assert 3_000_000 < wait <= 4_000_000
 
 
 async def test_a_slowed_account_gives_no_slot_and_is_never_slowed_less(bench: Bench) -> None:
     pace = RedisPace(bench.scripts, "main", 7)
-    await pace.slow(30, "503")
-    await pace.slow(1, "503")
-    taken, wait = await bench.scripts.run("pace", "main", 100_000, 1_000_000)
+    await pace.failed(30, "503")
+    await pace.failed(1, "503")
+    taken, wait, _ = await bench.scripts.run("pace", "main", 100_000, 1_000_000, *NO_TRIAL)
     assert taken == 0
     assert 25_000_000 < wait <= 30_000_000
 
 
 async def test_a_slow_down_raises_at_once_and_is_no_slot(bench: Bench) -> None:
     pace = RedisPace(bench.scripts, "main", 7)
-    await pace.slow(30, "503")
+    await pace.failed(30, "503")
     with pytest.raises(AccountSlowed) as slowed:
         await pace.take()
     assert 25 < slowed.value.seconds <= 30

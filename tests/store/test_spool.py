@@ -8,11 +8,13 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis.exceptions import ResponseError
 
 from callbridge.call import (
     FinishedCall,
@@ -115,6 +117,94 @@ def test_a_damaged_file_is_set_aside_and_the_spool_goes_on(path, place):
             continue
     assert b"new" in [row for _, row in again.take(1_000, 3.0, 30)]
     again.close()
+
+
+def _damage(path):
+    """In the middle of the rows: what is before and after it can be read."""
+    size = path.stat().st_size
+    with path.open("r+b") as raw:
+        raw.seek(size // 2 // 4_096 * 4_096)
+        raw.write(os.urandom(4_096))
+
+
+def test_what_is_readable_on_either_side_of_the_damage_is_kept_under_its_number(path):
+    file = SpoolFile(path, ROOM)
+    file.append([b"%d" % n + b"x" * 3_000 for n in range(200)], 1.0)
+    before = dict(file.take(1_000, 1.0, 0))
+    file.close()
+    _damage(path)
+    again = SpoolFile(path, ROOM)
+    with pytest.raises(StoreUnavailable):
+        again.append([b"meets it"], 2.0)
+    kept = dict(again.take(1_000, 3.0, 30))
+    assert len(kept) > 150
+    assert {number: before[number] for number in kept} == kept
+    assert again.standing().damaged == 1
+    again.close()
+
+
+def test_nobody_writes_into_a_file_that_another_has_set_aside(path):
+    mine, other = SpoolFile(path, ROOM), SpoolFile(path, ROOM)
+    mine.append([b"x" * 3_000 for _ in range(200)], 1.0)
+    other.append([b"before"], 1.0)
+    other._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    mine.close()
+    _damage(path)
+    fresh = SpoolFile(path, ROOM)
+    with pytest.raises(StoreUnavailable):
+        fresh.append([b"meets it"], 2.0)
+    other.append([b"after"], 3.0)  # its connection was open all the time
+    assert b"after" in [row for _, row in fresh.take(1_000, 4.0, 30)]
+    fresh.close()
+    other.close()
+
+
+def test_rows_in_hand_do_not_share_a_number_with_rows_of_a_new_file(path):
+    other = SpoolFile(path, ROOM)
+    other.append([b"old %d" % n for n in range(5)], 1.0)
+    in_hand = [number for number, _ in other.take(5, 1.0, 30)]
+    other.close()
+    path.write_bytes(b"no database at all" * 1_000)
+    Path(f"{path}-wal").unlink(missing_ok=True)
+    fresh = SpoolFile(path, ROOM)
+    for _ in range(2):
+        with contextlib.suppress(StoreUnavailable):
+            fresh.append([b"new %d" % n for n in range(5)], 2.0)
+            break
+    other.remove(in_hand)
+    assert [row for _, row in fresh.take(100, 3.0, 30)] == [b"new %d" % n for n in range(5)]
+    fresh.close()
+    other.close()
+
+
+def test_a_replacement_that_was_cut_short_is_finished(path):
+    file = SpoolFile(path, ROOM)
+    file.append(numbered(3), 1.0)
+    file.close()
+    path.rename(path.with_suffix(".fresh"))
+    again = SpoolFile(path, ROOM)
+    assert [row for _, row in again.take(10, 2.0, 30)] == numbered(3)
+    again.close()
+
+
+def _append_beside(path: str, name: str, times: int) -> None:
+    file = SpoolFile(Path(path), ROOM)
+    for n in range(times):
+        file.append([f"{name} {n}".encode()], 1.0)
+
+
+def test_several_receivers_append_and_take_at_once_and_each_row_is_there_once(path):
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_append_beside, args=(str(path), name, 100)) for name in "abc"]
+    for writer in writers:
+        writer.start()
+    file, taken = SpoolFile(path, ROOM), []
+    while any(writer.is_alive() for writer in writers):
+        taken += file.take(7, 1.0, 30)
+    taken += file.take(1_000, 1.0, 30)
+    assert sorted(row for _, row in taken) == sorted(f"{name} {n}".encode() for name in "abc" for n in range(100))
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    file.close()
 
 
 def test_a_torn_log_loses_no_committed_row_before_the_tear(path):
@@ -253,6 +343,59 @@ async def test_a_redis_that_is_silent_costs_a_second_and_then_the_spool_has_it(s
     spooling.inbox.silent = True
     (receipt,) = await spooling.put([a_finished_call()])
     assert receipt.kind is ReceiptKind.SPOOLED
+
+
+async def test_a_spool_that_is_full_or_refused_says_so_until_it_may_be_tried_again(tmp_path):
+    (tmp_path / "file").write_text("")
+    clock = [1_000.0]
+    spool = Spool(SpoolFile(tmp_path / "file" / "spool.db", ROOM), lambda: clock[0])
+    assert spool.problem is None
+    with pytest.raises(StoreUnavailable):
+        await spool.append([a_finished_call()])
+    assert spool.problem is not None
+    clock[0] += 6
+    assert spool.problem is None
+    await spool.close()
+    small = Spool(SpoolFile(tmp_path / "small.db", 300_000), lambda: 1.0)
+    await small.append([a_finished_call(body=os.urandom(60_000))])
+    await small.look()
+    assert "spool_size" in small.problem
+    await small.close()
+
+
+async def test_a_disk_that_is_too_slow_is_not_waited_for(spooling, monkeypatch):
+    monkeypatch.setattr("callbridge.store.spooling.SPOOLED_WITHIN", 0.05)
+    asleep = threading.Event()
+    genuine = spooling.spool._file.append
+
+    def slow(rows, now):
+        asleep.wait(5)
+        genuine(rows, now)
+
+    monkeypatch.setattr(spooling.spool._file, "append", slow)
+    spooling.inbox.well = False
+    with pytest.raises(StoreUnavailable, match="too slow"):
+        await spooling.put([a_finished_call()])
+    asleep.set()
+
+
+async def test_a_call_that_redis_cannot_digest_holds_up_no_other(spooling):
+    redis = spooling.inbox
+    redis.well = False
+    for ref in ("pbx-1", "poison", "pbx-3"):
+        await spooling.put([a_finished_call(ref=ref)])
+    redis.well = True
+    genuine = redis.put
+
+    async def put(arrivals):
+        if any(arrival.call.ref == "poison" for arrival in arrivals):
+            raise StoreUnavailable("put: error") from ResponseError("user_script:9: attempt to index a nil value")
+        return await genuine(arrivals)
+
+    redis.put = put
+    assert await spooling._hand_over()
+    assert [arrival.call.ref for arrival in redis.stored] == ["pbx-1", "pbx-3"]
+    assert spooling.spool.standing.waiting == 1
 
 
 async def test_rows_stay_in_the_spool_while_redis_refuses_them(spooling):

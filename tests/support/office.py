@@ -98,12 +98,13 @@ async def open_office(
     *,
     delivery: dict[str, Any] | None = None,
     source: dict[str, Any] | None = None,
+    account: dict[str, Any] | None = None,
 ) -> AsyncIterator[Office]:
-    """An office on an emptied Redis. `source` are further settings of its PBX."""
+    """An office on an emptied Redis. `source` and `account` are further settings of its PBX and of its CRM."""
     async with connected(redis_server.url) as redis:
         await redis.flushall()
     sources = {"office": {"provider": "generic", "secret": SECRET} | (source or {})}
-    settings = office_settings(crm.url, delivery=delivery, sources=sources)
+    settings = office_settings(crm.url, delivery=delivery, account=account, sources=sources)
     stopping = asyncio.Event()
     async with open_store(settings, redis_server.url) as store, build_session() as session:
         yield Office(settings, store, AccountWork("main", settings, store, session, stopping), crm, stopping)

@@ -18,7 +18,7 @@ from support.builders import a_finished_call
 A_NOTE = Delivered(note_id=7001, entity_type="contact", entity_id=12)
 
 SETS = ("leases", "delivered", "unmatched", "dead", "ignored")
-ACCOUNT_SETS = ("due", "uncertain", "parked")
+ACCOUNT_SETS = ("due", "bulk", "alone", "uncertain", "parked")
 
 
 class Bench:

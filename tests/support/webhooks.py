@@ -10,6 +10,7 @@ import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -141,6 +142,7 @@ class Fixture:
             code: CallStatus(word) for code, word in changes.get("status_overrides", {}).items()
         }
         changes["directions"] = {start: Direction(word) for start, word in changes.get("directions", {}).items()}
+        changes["allow_from"] = tuple(map(ip_network, changes.get("allow_from", ())))
         provider = self.provider if self.provider in PROVIDERS else f"preset:{self.provider}"
         return a_source(**({"provider": provider} | changes))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import aclosing
 from typing import Annotated
 
@@ -10,14 +11,18 @@ from rich.console import Console
 
 from callbridge.call import CallId
 from callbridge.commands import options
-from callbridge.commands.frame import Found, opened, run, settings_of
+from callbridge.commands.frame import Found, opened, run, settings_of, spool_here
 from callbridge.commands.output import calls_table, coloured, console, local, notes, plain, span, table, write_json
+from callbridge.errors import Misconfigured, StoreUnavailable
 from callbridge.ops.filters import Filter
 from callbridge.ops.health import Status, states
 from callbridge.ops.inspect import Listed, Story
+from callbridge.ops.kept import Away
 from callbridge.settings import Settings
+from callbridge.store.durability import Standing
 from callbridge.store.presence import GONE_AFTER
-from callbridge.store.tally import Pause
+from callbridge.store.tally import AccountTally, Pause
+from callbridge.store.trouble import trouble_of
 
 app = typer.Typer(no_args_is_help=True, help="Look at stored calls.")
 
@@ -134,10 +139,31 @@ def status(context: typer.Context, as_json: options.Json = False) -> None:
     found = run(_status(settings_of(context)))
     if as_json:
         write_json(found.as_json())
+    elif isinstance(found, Away):
+        _show_away(found, console())
     else:
         _show_status(found, console())
-    if not found.ok:
+    if isinstance(found, Away) or not found.ok:
         raise Found
+
+
+def _stands_still(account: AccountTally) -> str:
+    pause, slowed, breaker = account.pause, account.slowed, account.breaker
+    if pause:
+        return f"{pause.reason.value} since {local(pause.since)}, {_next(pause)}"
+    told = f"next try in {span(slowed.ask_in)}: {slowed.why}" if slowed else ""
+    return f"{breaker.state.value} since {local(breaker.since)}, {told}" if breaker.since else told
+
+
+def _durability(standing: Standing) -> str:
+    told = standing.kept_as
+    if told != standing.level.value:
+        told += f" (Redis itself: {standing.level.value})"
+    if standing.replicas:
+        told += f", {standing.replicas} replicas"
+    if standing.memory is not None:
+        told += f", {standing.memory:.0%} of its memory in use"
+    return f"{told}, primary {standing.primary}" if standing.primary else told
 
 
 def _next(pause: Pause) -> str:
@@ -147,9 +173,23 @@ def _next(pause: Pause) -> str:
     return f"by {pause.owner}, {ends}: {pause.detail}"
 
 
-async def _status(settings: Settings) -> Status:
-    async with opened(settings) as (_, inspector):
-        return await inspector.status()
+async def _status(settings: Settings) -> Status | Away:
+    """Without Redis there are no figures, but what this host's spool holds is known all the same."""
+    try:
+        async with opened(settings) as (_, inspector):
+            return await inspector.status()
+    except StoreUnavailable as error:
+        return Away(str(error), trouble_of(error), spool_here(settings), time.time())
+    except Misconfigured as error:
+        if not spool_here(settings):
+            raise
+        return Away(str(error), None, spool_here(settings), time.time())
+
+
+def _show_away(found: Away, out: Console) -> None:
+    out.print(plain(found.sentence), style="bold red")
+    for line in found.problems:
+        out.print(coloured("problem"), plain(line))
 
 
 def _show_status(found: Status, out: Console) -> None:
@@ -161,14 +201,11 @@ def _show_status(found: Status, out: Console) -> None:
     for state, count in states(found.tally).items():
         counts.add_row(coloured(state) if count else state, str(count))
     counts.add_row("total", str(found.tally.total))
-    out.print(f"\nDurability: {found.standing.level.value}\n")
+    out.print(f"\nDurability: {_durability(found.standing)}\n")
     out.print(counts)
     accounts = table("account", "waiting", "oldest due", "uncertain", "parked", "stands still")
     for account in found.tally.accounts:
-        pause, slowed = account.pause, account.slowed
-        told = f"next try in {span(slowed.ask_in)}: {slowed.why}" if slowed else ""
-        if pause:
-            told = f"{pause.reason.value} since {local(pause.since)}, {_next(pause)}"
+        told = _stands_still(account)
         figures = (str(account.waiting), span(account.oldest_waiting), str(account.uncertain), str(account.parked))
         accounts.add_row(plain(account.account), *figures, plain(told))
     sources = table("source", "last webhook", "webhooks")

@@ -13,7 +13,7 @@ from callbridge.amocrm.credential import Fixed, long_lived
 from callbridge.amocrm.exchange import build_session
 from callbridge.amocrm.tokens import TokenPair
 from callbridge.commands import options
-from callbridge.commands.frame import Found, redis_in_use, run, settings_of
+from callbridge.commands.frame import Found, redis_in_use, run, settings_of, spool_here, standing
 from callbridge.commands.output import coloured, console, plain, table, write_json
 from callbridge.credentials import token_vault
 from callbridge.embedded import find_server, url_of
@@ -28,11 +28,13 @@ from callbridge.ops.health import (
     authorisation_checks,
     clock_check,
     durability_checks,
+    spool_checks,
 )
 from callbridge.settings import Settings
 from callbridge.store.clock import clock_ahead
 from callbridge.store.connect import ping
-from callbridge.store.durability import stands
+from callbridge.store.powers import remarks
+from callbridge.store.trouble import trouble_of, words_for
 from callbridge.wiring import Store, account_client, open_store, sources
 
 GUESSABLE: Final = 16
@@ -118,8 +120,12 @@ async def _reached(settings: Settings) -> list[Check]:
             async with open_store(settings, await redis_in_use(settings)) as store:
                 found += await _redis(settings, store)
                 pairs = await _pairs(settings, store)
-        except (Misconfigured, StoreUnavailable) as error:
+        except StoreUnavailable as error:
+            found.append(Check("redis", Level.PROBLEM, f"{words_for(trouble_of(error))}: {error}"))
+        except Misconfigured as error:
             found.append(Check("redis", Level.PROBLEM, str(error)))
+    if here := spool_here(settings):
+        found += spool_checks(here, time.time())
     async with build_session() as session:
         for name, account in settings.accounts.items():
             pair = pairs.get(name)
@@ -157,11 +163,13 @@ def _embedded_to_be() -> Check:
 
 
 async def _redis(settings: Settings, store: Store) -> list[Check]:
-    standing = await stands(store.scripts.redis, settings.redis.durability)
+    found = await standing(store, settings)
+    clock = clock_check("clock of redis", await clock_ahead(store.scripts, time.time))
     return [
         Check("redis", Level.OK, "answers"),
-        *durability_checks(standing),
-        clock_check("clock of redis", await clock_ahead(store.scripts, time.time)),
+        *durability_checks(found),
+        *(Check("redis", Level.WARNING, line) for line in await remarks(store.scripts.redis)),
+        clock,
     ]
 
 

@@ -17,10 +17,9 @@ from yarl import URL
 
 from callbridge.intake.providers.base import Source, WebhookRequest
 
-BASE: Final = "<base>"
-"""What stands for the address of the source in a request line."""
-
 _HOOK: Final = re.compile(r"(?:<base>|/hooks/[^/?]+)(?P<below>/[^?]*)?(?:\?(?P<query>.*))?$")
+"""A request line with the address of the source in it, for which people also write <base>."""
+
 _REQUEST_LINE: Final = re.compile(r"(?:#\s*)?(?P<method>GET|POST|PUT|OPTIONS)\s+(?P<target>\S+)(?:\s+HTTP/[0-9.]+)?")
 _HEADER: Final = re.compile(r"(?P<name>:?[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*:\s*(?P<value>.*)")
 _NOT_A_HEADER: Final = re.compile(r"#|HTTP/[0-9.]+ [0-9]{3}|\*")

@@ -129,7 +129,7 @@ def trial(provider: Provider, source: Source, request: WebhookRequest, now: floa
     try:
         events = provider.parse(request, source, now)
     except Undecodable as error:
-        events = [Broken(error.reason, provider.event_of(request), request.body)]
+        events = [Broken(error.reason, provider.event_of(request), request.evidence)]
     if isinstance(provider, Explains):
         stages += _explained(provider, source, request, now, verified)
     else:

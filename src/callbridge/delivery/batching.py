@@ -15,7 +15,7 @@ START = 50
 
 CAREFUL = 10
 CAREFUL_FOR = 20
-"""Most calls in a request, and answered requests for which that holds: what a second accident so soon would make uncertain."""
+"""Most calls in a request, and answered requests for which that holds: accidents seldom come alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class Books:
             try:
                 if stale is None:
                     stale = await self._queue.settle(claim.fence, planned.settlements, facts)
-                await self._queue.release(claim.fence, planned.released, batch)
+                await self._queue.release(claim.fence, planned.released, None if planned.read else batch)
                 break
             except StoreUnavailable as error:
                 if loop.time() + AGAIN >= deadline:

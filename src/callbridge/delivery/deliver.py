@@ -37,6 +37,9 @@ LOOK_EVERY = 0.1
 STAY = 2.0
 """Seconds for which a drain waits out a slow-down: nothing could be sent meanwhile anyway."""
 
+NAP = 0.25
+"""Seconds after which a waiting drain looks whether it is to stop, or others need its place."""
+
 MARKS = 3
 """Times that a late batch is marked anew. Where the store is always that slow, the rate is out of reach anyway."""
 
@@ -73,10 +76,12 @@ class Drain:
         self._strangers = Strangers(account, queue=queue, crm=crm)
         self._in_flight: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
-        """Raises `StoreUnavailable` after the requests in flight are settled as well as possible."""
+    async def run(self, crowded: Callable[[], bool] = lambda: False) -> None:
+        """Until nothing is due, or others need its place: `crowded`. Raises `StoreUnavailable` after the requests in flight
+        are settled as well as possible.
+        """
         try:
-            while not self._stopping.is_set() and await self._step():
+            while not self._stopping.is_set() and not crowded() and await self._step():
                 pass
         finally:
             if self._in_flight:
@@ -87,8 +92,10 @@ class Drain:
         if len(self._in_flight) >= self._terms.max_in_flight:
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
             return True
-        if await self._stopped_within(self._pace.free_in - LEAD):
-            return False
+        if (early := self._pace.free_in - LEAD) > 0:
+            await asyncio.sleep(min(early, NAP))
+            if early > NAP:
+                return True
         size = self._learnt.size.now
         match await self._queue.claim(self._account, size):
             case Claim() as claim:
@@ -103,13 +110,6 @@ class Drain:
             case other:
                 assert_never(other)
 
-    async def _stopped_within(self, seconds: float) -> bool:
-        """Waits, but not for what is to stop; the account may be a slow one."""
-        if seconds > 0:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), seconds)
-        return self._stopping.is_set()
-
     async def _idle(self, ask_in: float | None, stay: float = LINGER) -> bool:
         """Waits for what is in flight, or a moment; False when there is nothing to stay for."""
         if self._in_flight:
@@ -119,7 +119,7 @@ class Drain:
             return True
         if ask_in is None or ask_in > stay:
             return False
-        await asyncio.sleep(ask_in)
+        await asyncio.sleep(min(ask_in, NAP))
         return True
 
     async def _begin(self, claim: Claim, *, full: bool) -> None:
@@ -224,7 +224,8 @@ class Drain:
         loop = asyncio.get_running_loop()
         began = loop.time()
         if sent.leads:
-            answer = await self._strangers.post(calls, sent.ready, self._pace.take)
+            permit = functools.partial(self._pace.take, trial=claim.trial)
+            answer = await self._strangers.post(calls, sent.ready, permit)
         else:
             answer = await self._crm.post({call.id: sent.ready[call.id] for call in calls})
         seconds = loop.time() - began

@@ -57,20 +57,24 @@ class Door:
         self.why: str | None = None
         self._until = 0.0
         self._refused = 0
+        self._is_known = False
 
     def closed(self, now: float) -> str | None:
         """Why no lead is to be posted now."""
         return self.why if now < self._until else None
 
     def heard(self, answer: Answer, now: float) -> bool:
-        """Takes an answer in; True where what is known of the account has changed."""
+        """Takes an answer in; True where something else is known of the account than before. Before the first lead nothing
+        is: another drain may have found it closed.
+        """
         outcomes = tuple(answer.outcomes.values()) if isinstance(answer, PerCall) else ()
         if any(isinstance(outcome, BecameLead) for outcome in outcomes):
-            was, self.why, self._until, self._refused = self.why, None, 0.0, 0
-            return was is not None
+            news = self.why is not None or not self._is_known
+            self.why, self._until, self._refused, self._is_known = None, 0.0, 0, True
+            return news
         refusals = [outcome for outcome in outcomes if isinstance(outcome, NoLead)]
         self._refused += len(refusals)
         if not refusals or not (self._refused >= REFUSED_IN_A_ROW or any(each.everyone for each in refusals)):
             return False
-        was, self.why, self._until = self.why, refusals[-1].detail, now + CLOSED_FOR
+        was, self.why, self._until, self._is_known = self.why, refusals[-1].detail, now + CLOSED_FOR, True
         return self.why != was

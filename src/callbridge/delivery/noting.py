@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, assert_never
 
 from callbridge import observe
+from callbridge.delivery import trial
 from callbridge.delivery.late import Again, Ended, Next, answered, looked
 from callbridge.delivery.settle import Policy, Slow
 from callbridge.errors import AccountSlowed
+from callbridge.found import Unreadable
 from callbridge.note import LateNote, NoteAnswer, NoteLook
 from callbridge.outcome import AccountStopped, NotSent
 
@@ -43,10 +45,10 @@ class Cards(Protocol):
     async def find_note(self, note: LateNote, age: float, permit: Permit) -> NoteLook: ...
 
 
-class Pace(Protocol):
-    async def take(self) -> float: ...
+class Pace(trial.Pace, Protocol):
+    async def take(self, *, trial: bool = False) -> float: ...
     def holds(self, slot: float) -> bool: ...
-    async def slow(self, seconds: float, why: str) -> None: ...
+    async def leave(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,12 @@ class Noting:
         """Takes due notes, at most `AT_ONCE`; how many there were. Raises `StoreUnavailable`, and `AccountSlowed` after the
         note in hand was put back.
         """
+        try:
+            return await self._run()
+        finally:
+            await self.pace.leave()
+
+    async def _run(self) -> int:
         for done in range(AT_ONCE):
             note = await self.queue.take()
             if note is None:
@@ -78,19 +86,19 @@ class Noting:
 
     async def _add(self, note: LateNote) -> None:
         began = _now()
-        problem = await self.cards.authorise(self.pace.take)
+        problem = await self.cards.authorise(self._permit)
         for _ in range(MARKS if problem is None else 0):
-            slot = await self.pace.take()
+            slot = await self._permit()
             if not await self.queue.mark(note):
                 return  # somebody else has it by now
             if self.pace.holds(slot):
                 break
-        answer = problem or await self.cards.add_note(note, self.pace.take)
+        answer = problem or await self.cards.add_note(note, self._permit)
         now = note.now + _now() - began
         then, effect = answered(answer, note, self.policy, now=now, jitter=self.jitter())
         await self._settle(note, then, type(answer).__name__)
         if isinstance(effect, Slow):
-            await self.pace.slow(effect.seconds, effect.why)
+            await self.pace.failed(effect.seconds, effect.why, asked=effect.asked, trial=self.pace.trying)
             observe.event(
                 "account.slowed",
                 level="warning",
@@ -98,6 +106,8 @@ class Noting:
                 seconds=round(effect.seconds, 2),
                 why=effect.why,
             )
+        elif note.failures or self.pace.trying:
+            await self.pace.answered(trial=self.pace.trying)
 
     async def _look(self, note: LateNote) -> None:
         age = note.now - (note.posted_at or note.now) + SLACK
@@ -105,11 +115,15 @@ class Noting:
         async def renewing_permit() -> None:
             """Before every page, so that a long reading keeps the note ours."""
             await self.queue.mark(note)
-            await self.pace.take()
+            await self._permit()
 
         look = await self.cards.find_note(note, age, renewing_permit)
         then = looked(look, note, self.policy, now=note.now, jitter=self.jitter())
         await self._settle(note, then, type(look).__name__)
+        await trial.tell(self.pace, look.detail if isinstance(look, Unreadable) else None, self.jitter)
+
+    async def _permit(self) -> float:
+        return await self.pace.take(trial=True)
 
     async def _settle(self, note: LateNote, then: Next, answer: str) -> None:
         match then:

@@ -100,13 +100,16 @@ Effect = GoOn | Slow | Pause
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`released` calls go back untouched; `split` and `strangers` stay ours and are sent again, in halves and as leads."""
+    """`released` calls go back, and get their attempt back unless they were `read` all the same; `split` and `strangers` stay
+    ours and are sent again, in halves and as leads.
+    """
 
     effect: Effect
     settlements: tuple[Settlement, ...] = ()
     released: tuple[CallId, ...] = ()
     split: tuple[CallId, ...] = ()
     strangers: tuple[CallId, ...] = ()
+    read: bool = False
 
 
 def plan(
@@ -133,7 +136,7 @@ def plan(
             settlements = tuple(_settlement(call, outcomes[call.id], policy, now, closed) for call in settled)
             return Plan(GoOn(), settlements, strangers=strangers)
         case WholeRefused(detail) if refusals >= STOP_LOSS and not probe:
-            return Plan(Pause(PauseReason.REFUSES_ALL, detail), released=ids)
+            return Plan(Pause(PauseReason.REFUSES_ALL, detail), released=ids, read=True)
         case WholeRefused(detail):
             if len(ids) > 1:
                 return Plan(GoOn(), split=ids)

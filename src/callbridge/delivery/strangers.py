@@ -73,7 +73,8 @@ class Strangers:
         answer = about_one(await self._crm.post_leads({call.id: ready[call.id] for call in calls}, permit), calls)
         if self._door.heard(answer, asyncio.get_running_loop().time()):
             why = self._door.why
-            observe.event("leads.closed" if why else "leads.open", level="warning", account=self._account, detail=why)
+            level: observe.Level = "warning" if why else "info"
+            observe.event("leads.closed" if why else "leads.open", level=level, account=self._account, detail=why)
             with contextlib.suppress(StoreUnavailable):
                 await self._queue.leads_closed(self._account, why or "")
         return answer

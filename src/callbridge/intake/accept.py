@@ -7,13 +7,15 @@ neither HTTP nor Redis: it raises `BadWebhook` and `StoreUnavailable`, and is gi
 
 from __future__ import annotations
 
+import json
 import secrets
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final, Protocol, assert_never
-from urllib.parse import urlencode
+from urllib.parse import quote, quote_plus
 
 from callbridge import observe
 from callbridge.call import (
@@ -26,7 +28,6 @@ from callbridge.call import (
     RecordingReady,
     UndecodableWebhook,
     Webhook,
-    phone_tail,
 )
 from callbridge.errors import MethodRefused, Unauthenticated, Undecodable
 from callbridge.intake.links import link_of
@@ -43,10 +44,16 @@ from callbridge.intake.providers.base import (
     Source,
     WebhookRequest,
 )
+from callbridge.intake.providers.numbers import is_one_of
 from callbridge.intake.proxies import is_inside
 from callbridge.intake.verify import any_same, wire_bytes
 
 HANDSHAKE: Final = "handshake"
+
+HIDDEN: Final = b"***"
+
+MIN_HIDDEN: Final = 6
+"""Characters from which on a secret is hidden in what is kept; a shorter one would take ordinary words with it."""
 
 MAX_LOGGED: Final = 20
 """Ids of calls named in one log event; an array brings up to a hundred."""
@@ -103,7 +110,7 @@ class Acceptor:
         try:
             events = provider.parse(request, source, now)
         except Undecodable as error:
-            events = [Broken(error.reason, provider.event_of(request), _evidence(request))]
+            events = [Broken(error.reason, provider.event_of(request), request.evidence)]
         arrivals = [arrival_of(event, source) for event in events]
         receipts = await self._inbox.put(arrivals)
         _log(source, events, receipts)
@@ -140,14 +147,6 @@ class Acceptor:
         return source, provider, request, greeting
 
 
-def _evidence(request: WebhookRequest) -> bytes:
-    """What is kept of a request that nobody could read: its body, or for one without a body its query, less its token."""
-    if request.body:
-        return request.body
-    pairs = [(name, value) for name, value in request.query.items() if name != "token"]
-    return urlencode(pairs, errors="surrogatepass").encode()
-
-
 _ANY_SOURCE: Final = Source(
     name="decoy",
     account="decoy",
@@ -178,22 +177,47 @@ def arrival_of(event: Event, source: Source) -> Arrival:
     """What is stored of an event."""
     match event:
         case Finished(call, name, body, recording):
-            if source.own_numbers and phone_tail(call.phone) in map(phone_tail, source.own_numbers):
+            if is_one_of(call.phone, source.own_numbers):
                 call = replace(call, direction=Direction.INTERNAL)  # our own number is nobody's contact
-            return FinishedCall(source.account, _linked(call, recording, source), Webhook(name, body), source.hold)
+            return FinishedCall(
+                source.account, _linked(call, recording, source), _kept(name, body, source), source.hold
+            )
         case Recording(ref, told, at, name, body, recording):
             link = link_of(source, told, ref=ref, recording=recording, at=at)
             if link is None:
                 return IgnoredEvent(source.name, name)
-            return RecordingReady(
-                source.account, source.name, ref, link, at, Webhook(name, body), source.note_late_recording
-            )
+            kept = _kept(name, body, source)
+            return RecordingReady(source.account, source.name, ref, link, at, kept, source.note_late_recording)
         case Broken(problem, name, body):
-            return UndecodableWebhook(source.account, source.name, source.provider, Webhook(name, body), problem)
+            return UndecodableWebhook(source.account, source.name, source.provider, _kept(name, body, source), problem)
         case Ignored(name) | Challenge(name):
             return IgnoredEvent(source.name, name)
         case _:
             assert_never(event)
+
+
+def _kept(name: str, body: bytes, source: Source) -> Webhook:
+    """The bytes as they came, less the secret where the PBX writes it into them: what is stored is exported and backed up."""
+    for spelling in _spellings(source.secrets):
+        body = body.replace(spelling, HIDDEN)
+    return Webhook(name, body)
+
+
+@lru_cache(maxsize=256)
+def _spellings(live: tuple[str, ...]) -> tuple[bytes, ...]:
+    """How the secrets look as they are, in a form or query, and in JSON; the longest first."""
+    told = {
+        spelling
+        for secret in live
+        if len(secret) >= MIN_HIDDEN
+        for spelling in (
+            secret,
+            quote(secret, safe=""),
+            quote_plus(secret),
+            *(json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)),
+        )
+    }
+    return tuple(sorted(map(wire_bytes, told), key=len, reverse=True))
 
 
 def _linked(call: Call, recording: str | None, source: Source) -> Call:

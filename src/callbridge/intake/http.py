@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Final, NoReturn
 
@@ -55,11 +55,12 @@ _DETAILS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether a 2xx may be promised now, at which durability, and if not, why not."""
+    """Whether a 2xx may be promised now, at which durability, and if not, why not. `more` joins what /readyz tells."""
 
     ok: bool
     durability: str
     problems: tuple[str, ...]
+    more: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ class _Receiver:
 
     async def readiness(self, _request: web.Request) -> web.Response:
         state = self._ready()
-        told = {"ok": state.ok, "durability": state.durability, "problems": state.problems}
+        told = {"ok": state.ok, "durability": state.durability, "problems": state.problems, **state.more}
         if not state.ok:
             return _problem(503, more=told)
         return _Answer(body=orjson.dumps(told), headers={hdrs.CONTENT_TYPE: "application/json"})

@@ -78,7 +78,7 @@ def signature_problem(headers: Mapping[str, str], body: bytes, secrets: Iterable
         return "bad_signature" if "webhook-signature" in headers else "no_signature"
     if "webhook-id" not in headers:
         return "no_signature"
-    return None if _is_fresh(stamp, now) else "stale_timestamp"
+    return None if is_fresh(stamp, now) else "stale_timestamp"
 
 
 def bearer_problem(headers: Mapping[str, str], secrets: Iterable[str]) -> str | None:
@@ -88,6 +88,7 @@ def bearer_problem(headers: Mapping[str, str], secrets: Iterable[str]) -> str | 
     return None if held and scheme.lower() == "bearer" else "bad_bearer_token"
 
 
-def _is_fresh(stamp: str, now: float) -> bool:
+def is_fresh(stamp: str, now: float) -> bool:
+    """Whether a signed timestamp, Unix seconds, is about now."""
     readable = stamp.isascii() and stamp.isdigit() and len(stamp) <= 12
     return readable and abs(now - int(stamp)) <= TOLERANCE

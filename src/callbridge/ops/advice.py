@@ -13,7 +13,7 @@ from callbridge.outcome import PauseReason, PublicState, Reason
 _REPLAY: Final = "`callbridge dead replay ID`"
 
 
-def advice(  # noqa: C901 - one case a state, and nothing else
+def advice(  # noqa: C901, PLR0912 - one case a state, and nothing else
     state: PublicState, reason: str | None, pause: PauseReason | None = None, slowed: str | None = None
 ) -> str:
     """What happens next by itself, or what a person can do. `pause` is why the call's account stands still, `slowed` why it
@@ -33,7 +33,7 @@ def advice(  # noqa: C901 - one case a state, and nothing else
         case "uncertain":
             return "It may be in the CRM: the CRM's notes are being searched before anybody sends it again."
         case "parked" if reason == Reason.LEAD_REFUSED:
-            return "Nobody in the CRM has this number, and no incoming lead was taken for it: create the contact, or mend that."
+            return "Nobody in the CRM has this number, and the CRM took no incoming lead: mend that, or create the contact."
         case "parked":
             return "Nobody in the CRM has this number yet: create the contact, and the call follows by itself."
         case "delivered" if reason == Reason.INCOMING_LEAD:

@@ -7,15 +7,19 @@ person can move: those are problems. What may become one is a warning. The first
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Final, assert_never
 
 from callbridge.amocrm.client import AccountCheck, AccountFound, AccountProblem
+from callbridge.breaker import Phase
 from callbridge.ops.advice import of_pause
 from callbridge.ops.authorised import Authorisation
-from callbridge.store.durability import Standing
+from callbridge.ops.kept import as_json as spools_as_json
+from callbridge.ops.kept import of_spools
+from callbridge.store.durability import CLOCK_PROBLEM, CLOCK_WARNING, Standing
 from callbridge.store.presence import GONE_AFTER
+from callbridge.store.spools import SpoolReport
 from callbridge.store.tally import AccountTally, Pause, Slowed, Tally
 
 STUCK_AFTER: Final = 300.0
@@ -23,9 +27,6 @@ STUCK_AFTER: Final = 300.0
 
 DOWN_AFTER: Final = 5
 """Requests in a row that an account did not take: a blip is over before that."""
-
-CLOCK_WARNING, CLOCK_PROBLEM = 2.0, 300.0
-"""Seconds between two clocks. Webhook signatures are valid for five minutes."""
 
 
 class Level(StrEnum):
@@ -56,6 +57,7 @@ class Status:
     standing: Standing
     tally: Tally
     workers: Mapping[str, float]
+    spools: Mapping[str, SpoolReport] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -71,7 +73,14 @@ class Status:
             "summary": self.sentence,
             "problems": list(self.problems),
             "warnings": list(self.warnings),
-            "durability": self.standing.level.value,
+            "durability": self.standing.kept_as,
+            "redis": {
+                "durability": self.standing.level.value,
+                "replicas": self.standing.replicas,
+                "memory": self.standing.memory,
+                "primary": self.standing.primary,
+            },
+            "spools": spools_as_json(self.spools),
             "total": self.tally.total,
             "states": states(self.tally),
             "accounts": [asdict(account) for account in self.tally.accounts],
@@ -101,12 +110,17 @@ def assess(
     standing: Standing,
     configured: Collection[str],
     ends: Mapping[str, tuple[str | None, str | None]] | None = None,
+    spools: Mapping[str, SpoolReport] | None = None,
+    now: float = 0.0,
 ) -> Status:
     """`configured` are the accounts that the settings name; `ends` are problem and warning of their long-lived tokens."""
     alive = sum(age <= GONE_AFTER for age in workers.values())
     under_way = tally.queued + tally.retrying + tally.sending + tally.uncertain
-    problems = list(standing.problems)
+    problems = [*standing.problems, *standing.passing]
     warnings = list(standing.warnings)
+    stuck, spooled = of_spools(spools or {}, now)
+    problems += stuck
+    warnings += spooled
     if not alive and under_way + tally.parked:
         problems.insert(0, f"{_calls(under_way + tally.parked)} waiting and no worker is running")
     elif not alive:
@@ -114,12 +128,9 @@ def assess(
     for account in tally.accounts:
         if account.slowed and not account.pause:
             heard = problems if account.slowed.failures >= DOWN_AFTER else warnings
-            heard.append(_not_taken(account.account, account.slowed))
+            heard.append(_not_taken(account, account.slowed))
         problems += _account_problems(account, account.account in configured, working=bool(alive))
-        if account.pause and account.pause.owner and not _held(account):
-            warnings.append(_by_hand(account.account, account.pause))
-        if account.leads_closed is not None:
-            warnings.append(f"account {account.account} takes no incoming leads, strangers wait: {account.leads_closed}")
+        warnings += _account_warnings(account)
     for name, (problem, warning) in (ends or {}).items():
         problems += [f"account {name}: {problem}"] if problem else []
         warnings += [f"account {name}: {warning}"] if warning else []
@@ -127,12 +138,17 @@ def assess(
         problems.append(f"{_calls(tally.dead)} dead: `callbridge dead list` shows why")
     if tally.uncertain:
         warnings.append(f"{_calls(tally.uncertain)} uncertain: being looked for in the CRM")
-    return Status(_sentence(tally, under_way, problems), tuple(problems), tuple(warnings), standing, tally, workers)
+    said = _sentence(tally, under_way, problems)
+    return Status(said, tuple(problems), tuple(warnings), standing, tally, workers, spools or {})
 
 
-def _not_taken(account: str, slowed: Slowed) -> str:
+def _not_taken(account: AccountTally, slowed: Slowed) -> str:
     times = "once" if slowed.failures == 1 else f"{slowed.failures} times in a row"
-    return f"account {account} did not take a request {times}, next try in {slowed.ask_in:.0f} s: {slowed.why}"
+    told = f"account {account.account} did not take a request {times}"
+    if account.breaker.open_for is not None:
+        told += f" and is left alone, for {_minutes(account.breaker.open_for)} by now"
+    tried = "being tried" if account.breaker.state is Phase.HALF_OPEN else f"next try in {slowed.ask_in:.0f} s"
+    return f"{told}, {tried}: {slowed.why}"
 
 
 def _account_problems(account: AccountTally, configured: bool, *, working: bool) -> list[str]:
@@ -148,6 +164,22 @@ def _account_problems(account: AccountTally, configured: bool, *, working: bool)
             f"account {account.account}: a call has been due for {_minutes(account.oldest_waiting)} without being sent"
         ]
     return []
+
+
+def _account_warnings(account: AccountTally) -> list[str]:
+    name, warnings = f"account {account.account}", list[str]()
+    if account.pause and account.pause.owner and not _held(account):
+        warnings.append(_by_hand(account.account, account.pause))
+    if account.leads_closed is not None:
+        warnings.append(f"{name} takes no incoming leads, strangers wait: {account.leads_closed}")
+    if account.pace < 1:
+        warnings.append(
+            f"{name} gets {account.pace:.0%} of its rate: the CRM asked for less (429) than we are allowed, "
+            "so other integrations use its limit too, or requests_per_second is above it"
+        )
+    if account.isolated:
+        warnings.append(f"{name}: {_calls(account.isolated)} sent one by one, because workers died over them")
+    return warnings
 
 
 def _held(account: AccountTally) -> int:
@@ -183,9 +215,18 @@ def _minutes(seconds: float) -> str:
 
 
 def durability_checks(standing: Standing) -> list[Check]:
-    found = [Check("durability", Level.PROBLEM, problem) for problem in standing.problems]
+    found = [Check("durability", Level.PROBLEM, problem) for problem in (*standing.problems, *standing.passing)]
     found += [Check("durability", Level.WARNING, warning) for warning in standing.warnings]
-    return found or [Check("durability", Level.OK, f"{standing.level.value}, as asked for")]
+    replicas = f", confirmed by {standing.replicas} replicas" if standing.replicas else ""
+    primary = f", primary {standing.primary}" if standing.primary else ""
+    return found or [Check("durability", Level.OK, f"{standing.level.value}, as asked for{replicas}{primary}")]
+
+
+def spool_checks(spools: Mapping[str, SpoolReport], now: float) -> list[Check]:
+    problems, warnings = of_spools(spools, now)
+    found = [Check("spool", Level.PROBLEM, problem) for problem in problems]
+    found += [Check("spool", Level.WARNING, warning) for warning in warnings]
+    return found or [Check("spool", Level.OK, "empty: nothing waits for Redis")]
 
 
 def clock_check(name: str, ahead: float) -> Check:

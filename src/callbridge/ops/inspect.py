@@ -6,6 +6,7 @@ are a contract. Lists are streams: memory stays the same at ten and at a million
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from callbridge.ops.health import Status, assess
 from callbridge.outcome import PublicState, State
 from callbridge.store.durability import Standing
 from callbridge.store.records import Record
+from callbridge.store.spools import SpoolReport
 from callbridge.store.tally import Pause, Slowed, Tally
 
 
@@ -102,6 +104,7 @@ class Inspector:
         standing: Callable[[], Awaitable[Standing]],
         configured: Collection[str],
         ends: Callable[[], Mapping[str, tuple[str | None, str | None]]] = dict,
+        spools: Callable[[], Awaitable[Mapping[str, SpoolReport]]] | None = None,
     ) -> None:
         self._records = records
         self._figures = figures
@@ -109,6 +112,7 @@ class Inspector:
         self._standing = standing
         self._configured = frozenset(configured)
         self._ends = ends
+        self._spools = spools
 
     async def calls(self, wanted: Filter, limit: int | None = None) -> AsyncGenerator[Listed, None]:
         """Calls that match: latest received first, those of a final state by when they got there."""
@@ -148,6 +152,8 @@ class Inspector:
             await self._standing(),
             self._configured,
             self._ends(),
+            await self._spools() if self._spools else None,
+            time.time(),
         )
 
 

@@ -5,7 +5,7 @@ Text is compared without regard to case, true and false as these words, numbers 
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, PlainValidator, model_validator
 
@@ -13,8 +13,6 @@ from callbridge.presets import times
 from callbridge.presets.expressions import Expression, Scope, parse, written
 from callbridge.presets.functions import as_text, evaluate, is_present
 from callbridge.presets.part import Part
-
-MAX_CONDITION_DEPTH: Final = 8
 
 Value = Annotated[Expression, PlainValidator(parse)]
 """An expression, or a list of which the first that is present counts."""

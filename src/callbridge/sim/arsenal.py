@@ -104,11 +104,11 @@ class Arsenal:
 
 
 def _covers(scope: Scope, kind: Scope) -> bool:
-    """`kind` is what the request is: calls, another write, or a read."""
+    """`kind` is what the request is: calls, incoming leads, another write, or a read."""
     match scope:
         case Scope.ALL:
             return True
         case Scope.WRITES:
-            return kind in {Scope.CALLS, Scope.WRITES}
-        case Scope.CALLS | Scope.READS | Scope.TOKENS:
+            return kind in {Scope.CALLS, Scope.LEADS, Scope.WRITES}
+        case Scope.CALLS | Scope.LEADS | Scope.READS | Scope.TOKENS:
             return kind is scope

@@ -152,6 +152,7 @@ def store(
     now: float,
     dedup: bool = False,
     first_refused_with: int | None = None,
+    drop_uniq: bool = False,
 ) -> Results:
     """Write a note for each call whose number is known. `items` have passed `invalid_items`."""
     results = Results()
@@ -163,5 +164,6 @@ def store(
             results.refused.append(Refused(request_id, NO_SUCH_ENTITY, "Entity not found"))
         else:
             known = book.first_with(item.get("uniq")) if dedup else None
-            results.stored.append((request_id, known or book.write(card.target(), item, request, now)))
+            kept = {key: value for key, value in item.items() if key != "uniq"} if drop_uniq else item
+            results.stored.append((request_id, known or book.write(card.target(), kept, request, now)))
     return results

@@ -50,6 +50,8 @@ class SimConfig:
     subdomain: str = "rehearsal"
     customers_mode: str = "segments"
     unsorted_on: bool = True
+    pipelines: tuple[int, ...] = ()
+    """Pipelines that incoming leads may name; none: any."""
     client_id: str = ""
     """OAuth: the id of the integration; with one, only tokens that were issued here are accepted, and `tokens`."""
     client_secret: str = ""

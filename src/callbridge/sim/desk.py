@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from callbridge.sim import answers, oauth
+from callbridge.sim import answers, leads, oauth
 from callbridge.sim.answers import Answer
 from callbridge.sim.arsenal import Arsenal
 from callbridge.sim.calls import invalid_items, poisonous, read_batch, store
@@ -82,11 +82,12 @@ class Desk:
 
     def decide(self, request: ApiRequest, token: str, seen: Seen) -> Decision:
         kind = _kind(request)
-        batch = read_batch(request.body) if kind is Scope.CALLS else []
+        batch = read_batch(request.body) if kind in {Scope.CALLS, Scope.LEADS} else []
         size = 0
         if isinstance(batch, list):
             size = len(batch)
-            uniqs = tuple(str(item["uniq"]) for item in batch if isinstance(item, dict) and "uniq" in item)
+            told = (item.get("metadata") if kind is Scope.LEADS else item for item in batch if isinstance(item, dict))
+            uniqs = tuple(str(item["uniq"]) for item in told if isinstance(item, dict) and "uniq" in item)
             self.journal.carried(seen, size, uniqs)
         if refusal := self._limit(seen, kind, request.now):
             return Decision(Whole(refusal))
@@ -99,12 +100,13 @@ class Desk:
             return self._token(request, seen, delay)
         if not self._admits(token, request.now):
             return Decision(Whole(answers.unauthorized(russian=russian)), delay)
-        if kind is not Scope.CALLS:
+        if kind not in {Scope.CALLS, Scope.LEADS}:
             answer = respond(self.account, request)
             return Decision(end(answer, self._first(Stage.ENDING, kind, seen), _trace_id(request)), delay)
         if isinstance(batch, Answer):
             return Decision(Whole(batch), delay)
-        return Decision(self._calls(batch, request, seen, russian=russian), delay)
+        decided = self._calls if kind is Scope.CALLS else self._leads
+        return Decision(decided(batch, request, seen, russian=russian), delay)
 
     def _limit(self, seen: Seen, kind: Scope, now: float) -> Answer | None:
         if self._first(Stage.BAN, kind, seen):
@@ -168,16 +170,21 @@ class Desk:
                 now=self._clock(),
                 dedup="dedup" in twists,
                 first_refused_with=int(unknown.number) if unknown else None,
+                drop_uniq="drop-uniq" in twists,
             )
             account_id, shuffle = self._config.account_id, self._dice.shuffle
             return tell(results, twists, account_id=account_id, base=request.base, russian=russian, shuffle=shuffle)
 
-        if ending is None:
-            return Whole(commit(batch))
-        if ending.name == "late-commit":
-            return Silence(ending.number, lambda: commit(batch))
-        kept = batch[: len(batch) // 2] if ending.name.endswith("-half") else batch
-        return end(commit(kept), ending, _trace_id(request))
+        return _ended(commit, batch, ending, request)
+
+    def _leads(self, batch: list[Any], request: ApiRequest, seen: Seen, *, russian: bool) -> Reply:
+        if refusal := leads.refusal(self.account, batch, russian=russian):
+            return Whole(refusal)
+        twists = self._every(Stage.RESULT, Scope.LEADS, seen)
+        ending = self._first(Stage.ENDING, Scope.LEADS, seen, _batch_is_over(len(batch)))
+        return _ended(
+            lambda items: leads.accept(self.account, request, items, twists, self._clock()), batch, ending, request
+        )
 
     def _first(
         self, stage: Stage, kind: Scope, seen: Seen, applies: Callable[[ArmedFault], bool] = lambda _: True
@@ -197,12 +204,25 @@ def _is_oauth(path: str) -> bool:
     return path == oauth.CONSENT_PATH or path.startswith("/oauth2/")
 
 
+def _ended(
+    commit: Callable[[list[Any]], Answer], batch: list[Any], ending: ArmedFault | None, request: ApiRequest
+) -> Reply:
+    if ending is None:
+        return Whole(commit(batch))
+    if ending.name == "late-commit":
+        return Silence(ending.number, lambda: commit(batch))
+    kept = batch[: len(batch) // 2] if ending.name.endswith("-half") else batch
+    return end(commit(kept), ending, _trace_id(request))
+
+
 def _kind(request: ApiRequest) -> Scope:
     if _is_oauth(request.path):
         return Scope.TOKENS
     if request.method in {"GET", "HEAD", "OPTIONS"}:
         return Scope.READS
-    return Scope.CALLS if request.method == "POST" and request.path == CALLS else Scope.WRITES
+    if request.method != "POST":
+        return Scope.WRITES
+    return {CALLS: Scope.CALLS, leads.PATH: Scope.LEADS}.get(request.path, Scope.WRITES)
 
 
 def _batch_is_over(size: int) -> Callable[[ArmedFault], bool]:

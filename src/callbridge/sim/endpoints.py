@@ -1,12 +1,11 @@
-"""The neighbours of the calls endpoint [pure]: account, users, contacts, notes and incoming leads.
+"""The neighbours of the calls endpoint [pure]: account, users, contacts and notes.
 
-Enough of them for a bridge to find out where it stands, to read calls back and to make a card for an unknown number. Apart
-from `calls` because none of this takes part in the fate of a batch; apart from the server because a request is a value here.
+Enough of them for a bridge to find out where it stands, and to read calls back. Apart from `calls` and `leads`: none of
+them takes part in the fate of a batch. Apart from the server because a request is a value here.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -56,15 +55,15 @@ class Account:
 
 
 def respond(account: Account, request: ApiRequest) -> Answer:
-    """The answer of any endpoint but `POST /calls`; 404 for an unknown path, 405 for a verb that it does not take."""
+    """The answer of any endpoint but those of calls and incoming leads; 404 for an unknown path, 405 for a verb that it does
+    not take.
+    """
     parts = request.path.removeprefix(ROOT).strip("/").split("/") if request.path.startswith(ROOT + "/") else []
     match (request.method, parts):
         case ("GET", [name]) if name in _LISTS:
             return _LISTS[name](account, request)
         case ("POST", ["contacts"]):
             return _create_contacts(account, request)
-        case ("POST", ["leads", "unsorted", "sip"]):
-            return _incoming_leads(account, request)
         case ("GET", [kind, "notes"]) if kind in _ENTITY_TYPES:
             return _notes(account, request, kind, None)
         case ("GET", [kind, entity_id, "notes"]) if kind in _ENTITY_TYPES and entity_id.isdecimal():
@@ -101,7 +100,7 @@ def _account(account: Account, request: ApiRequest) -> Answer:
             "is_helpbot_enabled": False,
             "is_technical_account": False,
             "contact_name_display_order": 1,
-            "_links": _self(f"{request.base}{ROOT}/account"),
+            "_links": self_link(f"{request.base}{ROOT}/account"),
         }
     )
 
@@ -153,8 +152,8 @@ def _write_notes(account: Account, request: ApiRequest, kind: str, entity_id: in
         note = account.book.write_text(target, text, request.number, request.now)
         link = f"{request.base}{ROOT}/{kind}/{target.entity_id}/notes/{note.id}"
         told = {"id": note.id, "entity_id": target.entity_id, "request_id": request_id_of(item, index)}
-        written.append(told | {"updated_at": int(note.at), "_links": _self(link)})
-    return hal({"_links": _self(f"{request.base}{ROOT}/{kind}/notes"), "_embedded": {"notes": written}})
+        written.append(told | {"updated_at": int(note.at), "_links": self_link(link)})
+    return hal({"_links": self_link(f"{request.base}{ROOT}/{kind}/notes"), "_embedded": {"notes": written}})
 
 
 def _search(account: Account, request: ApiRequest) -> Answer:
@@ -174,7 +173,7 @@ def _page(request: ApiRequest, name: str, found: list[Any], listed: Any, *, tota
     def href(number: int) -> str:
         return f"{request.base}{request.path}?{urlencode({**request.query, 'page': [str(number)]}, doseq=True)}"
 
-    links = _self(href(page))
+    links = self_link(href(page))
     if len(found) > page * limit:
         links["next"] = {"href": href(page + 1)}
     counted = {"_total_items": len(found), "_page_count": -(-len(found) // limit)} if totals else {}
@@ -194,11 +193,11 @@ def _contact(card: Card, account_id: int, base: str) -> dict[str, Any]:
         "is_deleted": False,
         "custom_fields_values": [field] if values else None,
         "account_id": account_id,
-        "_links": _self(f"{base}{ROOT}/contacts/{card.id}"),
+        "_links": self_link(f"{base}{ROOT}/contacts/{card.id}"),
         "_embedded": {
             "tags": [],
             "companies": [],
-            "leads": [{"id": lead.id, "_links": _self(f"{base}{ROOT}/leads/{lead.id}")} for lead in card.leads],
+            "leads": [{"id": lead.id, "_links": self_link(f"{base}{ROOT}/leads/{lead.id}")} for lead in card.leads],
         },
     }
 
@@ -212,20 +211,20 @@ def _create_contacts(account: Account, request: ApiRequest) -> Answer:
         return problem(400, "Request validation failed", extra={"validation-errors": []})
     created = []
     for index, item in enumerate(items):
-        card = account.world.add(*_phones(item), name=str(item.get("name") or ""))
+        card = account.world.add(*phones_of(item), name=str(item.get("name") or ""))
         created.append(
             {
                 "id": card.id,
                 "is_deleted": False,
                 "is_unsorted": False,
                 "request_id": request_id_of(item, index),
-                "_links": _self(f"{request.base}{ROOT}/contacts/{card.id}"),
+                "_links": self_link(f"{request.base}{ROOT}/contacts/{card.id}"),
             }
         )
-    return hal({"_links": _self(f"{request.base}{ROOT}/contacts"), "_embedded": {"contacts": created}})
+    return hal({"_links": self_link(f"{request.base}{ROOT}/contacts"), "_embedded": {"contacts": created}})
 
 
-def _phones(item: dict[str, Any]) -> list[str]:
+def phones_of(item: dict[str, Any]) -> list[str]:
     fields = item.get("custom_fields_values") or []
     return [
         str(value["value"])
@@ -236,38 +235,7 @@ def _phones(item: dict[str, Any]) -> list[str]:
     ]
 
 
-def _incoming_leads(account: Account, request: ApiRequest) -> Answer:
-    """An incoming lead with its contact for every item, and the call's note on the lead unless the item says no."""
-    items = read_batch(request.body)
-    if isinstance(items, Answer):
-        return items
-    accepted = []
-    for index, item in enumerate(items):
-        meta = item.get("metadata") if isinstance(item, dict) else None
-        if not isinstance(meta, dict) or not (item.get("source_uid") and item.get("source_name") and meta.get("phone")):
-            return problem(400, "Request validation failed", extra={"validation-errors": []})
-        card = account.world.add(str(meta["phone"]), leads=(True,))
-        lead = card.leads[0]
-        if meta.get("is_call_event_needed", True):
-            call = {key: meta[key] for key in ("uniq", "duration", "link", "call_responsible") if key in meta}
-            call |= {"direction": "inbound", "phone": str(meta["phone"]), "source": item["source_name"]}
-            account.book.write(Target("lead", lead.id), call, request.number, request.now)
-        accepted.append(
-            {
-                "uid": hashlib.sha256(f"{request.number}.{index}".encode()).hexdigest()[:60],
-                "account_id": account.config.account_id,
-                "request_id": request_id_of(item, index),
-                "_embedded": {
-                    "contacts": [{"id": card.id, "_links": _self(f"{request.base}{ROOT}/contacts/{card.id}")}],
-                    "leads": [{"id": lead.id, "_links": _self(f"{request.base}{ROOT}/leads/{lead.id}")}],
-                    "companies": [],
-                },
-            }
-        )
-    return hal({"_total_items": len(accepted), "_embedded": {"unsorted": accepted}})
-
-
-def _self(href: str) -> dict[str, Any]:
+def self_link(href: str) -> dict[str, Any]:
     return {"self": {"href": href}}
 
 

@@ -50,6 +50,7 @@ class Scope(StrEnum):
     """Which requests a fault applies to; each fault has a usual one."""
 
     CALLS = "calls"
+    LEADS = "leads"
     WRITES = "writes"
     READS = "reads"
     TOKENS = "tokens"
@@ -227,6 +228,7 @@ _ENTRIES = (
     Fault("errors-null", "`errors` is null, whatever was refused", stage=_RESULT, scope=_CALLS),
     Fault("errors-missing", "`errors` is absent, whatever was refused", stage=_RESULT, scope=_CALLS),
     Fault("all-unmatched-200", "a batch without any match is answered 200 instead of 400", stage=_RESULT, scope=_CALLS),
+    Fault("drop-uniq", "the notes are stored without their uniq", stage=_RESULT, scope=_CALLS),
     Fault("dedup", "a uniq already seen gets its old note instead of a second one", stage=_RESULT, scope=_CALLS),
     Fault("extra-fields", "answers carry fields that nobody has documented", stage=_RESULT, scope=_CALLS),
     Fault("localised", "texts are Russian", stage=Stage.VOICE),

@@ -62,6 +62,8 @@ class TokenDesk:
     _grants: dict[str, int] = field(default_factory=dict)
     _issued: int = 0
     _flying: Counter[int] = field(default_factory=Counter)
+    asked: Counter[int] = field(default_factory=Counter)
+    """How often each grant was to be refreshed."""
     peak: int = 0
     """Most refreshes of one grant that were ever under way at once."""
     refreshed: int = 0
@@ -97,10 +99,15 @@ class TokenDesk:
     def issued(self, access: str) -> bool:
         return access in self._by_access
 
+    def grant_of(self, refresh: str) -> int | None:
+        """Pairs that replaced each other are of one grant."""
+        return self._grants.get(refresh)
+
     def begin(self, body: bytes) -> int | None:
         """A refresh arrives; what `end` is told when it is answered."""
-        grant = self._grants.get(str(_fields(body).get("refresh_token")))
+        grant = self.grant_of(str(_fields(body).get("refresh_token")))
         if grant is not None:
+            self.asked[grant] += 1
             self._flying[grant] += 1
             self.peak = max(self.peak, self._flying[grant])
         return grant

@@ -100,16 +100,14 @@ def pool_of(url: str, *, patience: float, connections: int) -> BlockingConnectio
 def _sentinel_pool(address: SentinelAddress, options: dict[str, Any], **limits: Any) -> _SentinelPool:
     quick = {"socket_timeout": _SENTINEL_PATIENCE, "socket_connect_timeout": _SENTINEL_PATIENCE}
     encrypted = {"ssl": True} if address.encrypted else {}
-    manager = Sentinel(address.hosts, sentinel_kwargs=quick | address.sentinel_login | encrypted)
-    return _SentinelPool(
-        service_name=address.service,
-        sentinel_manager=manager,
-        connection_class=SentinelManagedSSLConnection if address.encrypted else SentinelManagedConnection,
-        db=address.db,
-        **address.login,
-        **options,
-        **limits,
-    )
+    manager: Any = Sentinel(address.hosts, sentinel_kwargs=quick | address.sentinel_login | encrypted)  # type: ignore[no-untyped-call] # redis-py
+    given: dict[str, Any] = {
+        "service_name": address.service,
+        "sentinel_manager": manager,
+        "connection_class": SentinelManagedSSLConnection if address.encrypted else SentinelManagedConnection,
+        "db": address.db,
+    }
+    return _SentinelPool(**(given | address.login | options | limits))
 
 
 @asynccontextmanager
@@ -128,7 +126,7 @@ async def follow_primary(redis: Redis) -> str | None:
     pool = redis.connection_pool
     if not isinstance(pool, _SentinelPool):
         return None
-    host, port = await pool.get_master_address()
+    host, port = await pool.get_master_address()  # type: ignore[no-untyped-call] # redis-py
     return f"{host}:{port}"
 
 

@@ -70,7 +70,7 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """`problems` break the promise until somebody changes something, `passing` break it for now, `warnings` do not.
-    `memory` is the share of maxmemory in use, `primary` who the Sentinels name.
+    `memory` is the share of maxmemory in use, `primary` who the Sentinels name, `spools` whether receivers have a spool.
     """
 
     level: Worth | Durability
@@ -80,6 +80,12 @@ class Standing:
     replicas: int = 0
     memory: float | None = None
     primary: str | None = None
+    spools: bool = False
+
+    @property
+    def kept_as(self) -> str:
+        """The level that an acknowledgement has now: `spool` while receivers keep what Redis cannot take."""
+        return "spool" if self.spools and self.passing and not self.problems else self.level.value
 
 
 @dataclass(slots=True)
@@ -149,7 +155,7 @@ def judge(
         tuple(found.problems),
         tuple(found.warnings),
         tuple(found.passing),
-        replicas=int(info.get("connected_slaves", 0)),
+        replicas=_replicas(info),
         memory=memory,
         primary=primary,
     )
@@ -192,14 +198,18 @@ def _judge_role(
             found.passing.append("this Redis is a replica now: a failover is under way")
         else:
             found.problems.append("this Redis is a replica: calls must go to the primary (role master)")
-    replicas = int(info.get("connected_slaves", 0))
+    replicas = _replicas(info)
     if replicas < asked.replicas:
-        found.passing.append(
-            f"{replicas} replicas are connected, {asked.replicas} have to confirm each call (redis.replicas)"
-        )
+        found.passing.append(f"{replicas} replicas follow, {asked.replicas} have to confirm each call (redis.replicas)")
     brake = int((config or {}).get("min-replicas-to-write", 0))
     if brake and int(info.get("min_slaves_good_slaves", brake)) < brake:
         found.passing.append(f"Redis takes no writes: fewer than {brake} replicas are well (min-replicas-to-write)")
+
+
+def _replicas(info: Mapping[str, Any]) -> int:
+    """Those that follow; one that is still being copied to confirms nothing."""
+    known = (info.get(f"slave{number}") for number in range(int(info.get("connected_slaves", 0))))
+    return sum(1 for replica in known if isinstance(replica, Mapping) and replica.get("state") == "online")
 
 
 def _judge_level(level: Worth, config: Mapping[str, str] | None, asked: Asked, found: _Found) -> None:
@@ -218,7 +228,9 @@ def _judge_level(level: Worth, config: Mapping[str, str] | None, asked: Asked, f
     if level is Worth.EVERYSEC and wanted is not Durability.ALWAYS:
         found.warnings.append("appendfsync is everysec: a power cut loses about the last second of acknowledged calls")
     if level is Worth.NONE and config is not None and not config.get("save"):
-        found.warnings.append("appendonly is no and save is empty: Redis writes nothing to disk, a restart loses all calls")
+        found.warnings.append(
+            "appendonly is no and save is empty: Redis writes nothing to disk, a restart loses all calls"
+        )
 
 
 def _shortfall(level: Worth, wanted: Durability) -> str:

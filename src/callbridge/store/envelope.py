@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from callbridge.call import Call, CallStatus, Direction, Webhook
+from callbridge.store.recordings import recording_at
 
 _VERSION = b"\x01"
 _WINDOW = -12
@@ -101,9 +102,9 @@ def content_digest(call: Call) -> str:
 
 
 def link_digest(link: str) -> str:
-    """Eight characters that tell the links of one call apart."""
-    return _short(link)
+    """Eight characters that tell the recordings of one call apart: the same for a link that was signed anew."""
+    return _short(recording_at(link))
 
 
 def _short(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=6).digest()).decode()
+    return base64.urlsafe_b64encode(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).digest()).decode()

@@ -1,8 +1,8 @@
 """Is this the Redis that we know? A token kept in Redis and on each host that uses it, compared before anything is sent.
 
-A Redis that was emptied, or another one at its address, knows no call any more: what a PBX sends again, or a spool hands over,
-would look new and could be posted twice. So a host that knows a token and finds none, or another one, stops: its receiver is
-not ready and its worker sends nothing, until the data is restored or a person accepts the loss.
+A Redis that was emptied, or another one at its address, knows no call any more: what a PBX sends again, or a spool hands
+over, would look new and could be posted twice. So a host that knows a token and finds none, or another one, stops: its
+receiver is not ready and its worker sends nothing, until the data is restored or a person accepts the loss.
 """
 
 from __future__ import annotations
@@ -53,6 +53,14 @@ class Epoch:
     def allows(self) -> bool:
         return self.problem is None
 
+    async def differs(self) -> str | None:
+        """As `look`, and changes nothing."""
+        try:
+            found = await self._redis.hgetall(self._key)
+            return None if self._forgetful else difference(self._read(), found)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"epoch: {error}") from error
+
     async def look(self) -> str | None:
         """What is wrong, if anything. A new Redis gets a token, a new host learns it. Raises `StoreUnavailable`."""
         try:
@@ -75,8 +83,8 @@ class Epoch:
         return problem
 
     async def accept(self) -> str:
-        """A person decides that what this Redis does not know is gone; every host that knew the same Redis as this one goes on
-        with it. Returns the token. Raises `StoreUnavailable`, and `Misconfigured` where there is nothing to decide.
+        """A person decides that what this Redis does not know is gone; every host that knew the same Redis as this one goes
+        on with it. Returns the token. Raises `StoreUnavailable`, and `Misconfigured` where there is nothing to decide.
         """
         known = self._read()
         try:
@@ -128,7 +136,7 @@ class Epoch:
 def _write(path: Path, token: str) -> None:
     """On the disk when it returns, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     with fresh.open("w", encoding="ascii") as file:
         file.write(f"{token}\n")
         file.flush()

@@ -22,8 +22,8 @@ any of them. Times are milliseconds of the Redis clock unless named otherwise.
     {p}:late:<account>    ZSET    notes to add to cards, <id>.<digest of the link>, by the time they may be sent
     {p}:note:<note>       HASH    one of them: id (call), ln (link), cr (queued), ps (posted first), fn, at (postponed), lk
     {p}:fence             STRING  counter: each claim and each look gets the next number
-    {p}:pace:<account>    HASH    the next slot and blocked_until (microseconds), slots of the last minute, the breaker's fields
-                                  (see `pace.py`) and their version, trial_by and trial_until, turn (of two lanes), suspect
+    {p}:pace:<account>    HASH    the next slot and blocked_until (microseconds), slots of the last minute, the breaker
+                                  (see `pace.py`), its version, trial_by and trial_until; turn of two lanes, suspect
     {p}:pause:<account>   HASH    reason detail since; probe_at every at_most, or, by hand, owner and perhaps until
     {p}:closed:<account>  STRING  why it takes no incoming leads, for a day
     {p}:token:<account>   HASH    generation, pair (sealed with a key that Redis does not have)
@@ -32,6 +32,8 @@ any of them. Times are milliseconds of the Redis clock unless named otherwise.
     {p}:seen              HASH    source -> time of its last authenticated webhook
     {p}:workers           ZSET    worker ids by their last heartbeat
     {p}:drains            HASH    account -> worker id that drains it
+    {p}:epoch             HASH    id: which Redis this is; after:<id>: one that a person has accepted it in place of
+    {p}:spools            HASH    host -> what waits in its spool, as it last told
     {p}:arq               ZSET    arq's own queue of wake-up jobs
 """
 
@@ -101,10 +103,11 @@ def final(root: str, state: State) -> str:
 
 class CallField:
     """Fields of `{p}:call:<id>` that Python reads. Short, because a million waiting calls carry them; an absent one is
-    zero or none. The scripts alone use fn (fence), pk (times parked), lk (looks), dt (deaths of workers), bu (its lane
-    is bulk), ba (batch marked last), sn (what left last: when, how many calls, digest of their ids), fs (first sent), bs (waiting since, after a replay), us (uncertain since), dg (content digest), rk (rank of
-    the leg that stands), lh (digest of the link that stands), lt (links that came while it was on its way, to be noted once
-    it is delivered), nt (digests of the links that are on its card, or on the way there).
+    zero or none. The scripts alone use fn (fence), pk (times parked), lk (looks), dt (deaths of workers), bu (its lane is
+    bulk), ba (batch marked last), sn (what left last: when, and with how many calls), fs (first sent), bs
+    (waiting since, after a replay), us (uncertain since), dg (content digest), rk (rank of the leg that stands), lh
+    (digest of the link that stands), lt (links that came while it was on its way, to be noted once it is delivered), nt
+    (digests of the links that are on its card, or on the way there).
     """
 
     STATE: Final = "st"

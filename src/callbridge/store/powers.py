@@ -35,7 +35,7 @@ async def _needless(redis: Redis) -> list[str]:
     ask: Any = redis  # typed for both worlds, sync and async
     found = []
     try:
-        user = (await ask.acl_whoami()).decode()
+        user = await ask.acl_whoami()
         for command in _NEEDLESS:
             answer = await ask.execute_command("ACL", "DRYRUN", user, *command)
             if answer in {b"OK", "OK", True}:

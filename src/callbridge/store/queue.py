@@ -5,7 +5,7 @@ Every move is one script, carried out only under the fence that the claim gave. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -27,15 +27,29 @@ FATAL_DEATHS = 5
 
 
 class RedisQueue:
-    """The calls of all accounts. `lease` and `look_in` are seconds."""
+    """The calls of all accounts. `lease` and `look_in` are seconds. While they are not `allowed`, no calls are given out;
+    `replicas` have to confirm that a call is marked before it is sent.
+    """
 
-    def __init__(self, scripts: Scripts, *, lease: float, look_in: float) -> None:
+    def __init__(
+        self,
+        scripts: Scripts,
+        *,
+        lease: float,
+        look_in: float,
+        allowed: Callable[[], bool] = lambda: True,
+        replicas: int = 0,
+    ) -> None:
         self._scripts = scripts
+        self._allowed = allowed
+        self._replicas = replicas
         self._lease = _ms(lease)
         self._look_in = _ms(look_in)
 
     async def claim(self, account: str, size: int) -> Claim | Paused | Nothing:
         """Up to `size` due calls, the oldest of each lane, ours until the lease ends."""
+        if not self._allowed():
+            return Nothing(next_due=None)
         reply = await self._scripts.run("claim", account, min(size, MAX_TAKEN), self._lease, TRIAL_CALLS)
         match reply[0]:
             case b"none":
@@ -52,7 +66,7 @@ class RedisQueue:
 
     async def mark_sending(self, fence: int, ids: Sequence[CallId], *, batch: str, lease: float) -> set[CallId]:
         """Those of `ids` that are still ours, now counted as one attempt each; `lease` in seconds from now."""
-        reply = await self._scripts.run("sending", fence, _ms(lease), batch, *ids)
+        reply = await self._scripts.run("sending", fence, _ms(lease), batch, *ids, replicas=self._replicas)
         return {CallId(call_id.decode()) for call_id in reply}
 
     async def settle(self, fence: int, settlements: Sequence[Settlement], facts: Mapping[str, Any]) -> set[CallId]:

@@ -64,8 +64,8 @@ class Scripts:
         self._texts: dict[Verb, tuple[str, str]] = {}
 
     async def run(self, verb: Verb, *arguments: Argument, replicas: int = 0) -> Any:
-        """The script's reply as redis-py decodes it, once that many replicas have what it wrote. Raises `StoreUnavailable` for
-        anything that is not a reply; then it may have been done all the same.
+        """The script's reply as redis-py decodes it, once that many replicas have what it wrote. Raises `StoreUnavailable`
+        for anything that is not a reply; then it may have been done all the same.
         """
         try:
             try:

@@ -3,7 +3,7 @@
 One SQLite file per host, shared by all its receivers: every append is on the disk (`synchronous=FULL`) before it returns, a
 torn end is SQLite's business, and a file that cannot be read any more is set aside and what is readable in it is kept. Rows
 are taken under a lease, so that two receivers do not hand the same rows to Redis; if they do, the store finds them known.
-A lock beside the file keeps everybody out while it is replaced: nobody writes into one that was set aside.
+A lock beside the file lets one in at a time, so that nobody writes into a file that was set aside.
 
 Blocking code for one thread; `spooling` gives it one.
 """
@@ -16,7 +16,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +27,7 @@ SPOOL_FILE: Final = "spool.db"
 """Its name in the data directory."""
 
 PATIENCE: Final = 1.0
-"""Seconds that one process waits for another to finish writing."""
+"""Seconds that SQLite waits for whoever else has the file open: a person with its shell."""
 
 FULL: Final = 256 * 1024
 """Bytes of room below which the spool counts as full: the largest webhook has to fit."""
@@ -66,6 +66,7 @@ class SpoolFile:
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         self._path = path
+        self._fresh = path.with_suffix(".fresh")
         self._max_bytes = max_bytes
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
@@ -110,7 +111,7 @@ class SpoolFile:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         try:
-            with self._locked(fcntl.LOCK_SH):
+            with self._locked():
                 connection = self._opened()
                 connection.execute("BEGIN IMMEDIATE")
                 try:
@@ -124,22 +125,29 @@ class SpoolFile:
             self.close()
             raise StoreUnavailable(f"spool: {error}") from error
         except sqlite3.DatabaseError as error:
-            self._replace()
+            with contextlib.suppress(
+                sqlite3.Error, OSError
+            ):  # a disk that cannot do that either: tried again next time
+                self._replace()
             raise StoreUnavailable(f"spool: {error}") from error
         except OSError as error:
             raise StoreUnavailable(f"spool: {error}") from error
 
     @contextlib.contextmanager
-    def _locked(self, how: int) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
+        """Each waits for its turn in the kernel: SQLite's own waiting starves one among several busy receivers."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, how)
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is not None and _inode(self._path) != self._inode:
             self.close()  # another receiver has set the file aside
         if self._connection is None:
+            if not self._path.exists():  # its replacement was cut short between two renames
+                with contextlib.suppress(FileNotFoundError):
+                    self._fresh.replace(self._path)
             with contextlib.suppress(FileExistsError):  # calls are private: nobody else on the host reads them
                 os.close(os.open(self._path, os.O_CREAT | os.O_EXCL, 0o600))
             self._inode = _inode(self._path)
@@ -152,23 +160,21 @@ class SpoolFile:
         """Sets a damaged file aside under its name plus a number; what can still be read of it goes into a new one."""
         damaged = self._inode
         self.close()
-        with self._locked(fcntl.LOCK_EX):
+        with self._locked():
             if _inode(self._path) != damaged:
                 return  # another receiver was quicker
             saved = _salvaged(self._path)
-            fresh = self._path.with_suffix(".fresh")
-            fresh.unlink(missing_ok=True)
-            os.close(os.open(fresh, os.O_CREAT | os.O_EXCL, 0o600))
-            with contextlib.closing(_connected(fresh, self._max_bytes, check=False)) as connection:
+            self._fresh.unlink(missing_ok=True)
+            os.close(os.open(self._fresh, os.O_CREAT | os.O_EXCL, 0o600))
+            with contextlib.closing(_connected(self._fresh, self._max_bytes, check=False)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.executemany("INSERT INTO arrivals (id, at, packed) VALUES (?, ?, ?)", saved)
                 connection.execute("COMMIT")
             aside = next(path for n in range(1, 10_000) if not (path := self._aside(n)).exists())
-            aside.hardlink_to(self._path)
-            for ending in ("-wal", "-shm"):  # they belong to the damaged file and would ruin a new one
+            for ending in ("", "-wal", "-shm"):  # the latter belong to the damaged file and would ruin a new one
                 with contextlib.suppress(FileNotFoundError):
                     Path(f"{self._path}{ending}").rename(f"{aside}{ending}")
-            fresh.replace(self._path)
+            self._fresh.replace(self._path)
         observe.event("spool.damaged", level="error", file=str(aside), saved=len(saved))
 
     def _aside(self, number: int) -> Path:
@@ -181,7 +187,7 @@ def read_standing(path: Path) -> SpoolStanding:
         return EMPTY
     try:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=PATIENCE)) as connection:
-            return _standing(connection, path)
+            return replace(_standing(connection, path), room=None)
     except sqlite3.Error as error:
         raise StoreUnavailable(f"spool: {error}") from error
 
@@ -227,8 +233,10 @@ def _begin_late(connection: sqlite3.Connection) -> None:
     """Numbers of a new file begin above all of an older one, whose rows another receiver may still have in hand: it must not
     remove others by their numbers.
     """
-    if connection.execute("SELECT 1 FROM sqlite_sequence").fetchone() is None:
-        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('arrivals', ?)", (time.time_ns() // 1000,))
+    connection.execute(
+        "INSERT INTO sqlite_sequence (name, seq) SELECT 'arrivals', ? WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence)",
+        (time.time_ns() // 1000,),
+    )
 
 
 def _salvaged(path: Path) -> list[tuple[int, float, bytes]]:

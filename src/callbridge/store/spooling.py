@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar, assert_never
 
 import orjson
@@ -30,11 +30,18 @@ from callbridge.call import (
 from callbridge.errors import StoreUnavailable
 from callbridge.store.envelope import Envelope, EnvelopeError, seal, unseal
 from callbridge.store.spool import EMPTY, SpoolFile, SpoolStanding
+from callbridge.store.trouble import Trouble, trouble_of
 
 T = TypeVar("T")
 
 ANSWER_WITHIN: Final = 1.0
 """Seconds that Redis may take for an accept before the spool gets it: a PBX gives up after three to five."""
+
+SPOOLED_WITHIN: Final = 0.4
+"""Seconds that the spool may take; together an accept is answered within a second and a half."""
+
+REFUSES_FOR: Final = 5.0
+"""Seconds for which a spool whose disk said no counts as full, before it is tried again."""
 
 CHUNK: Final = 100
 LEASE: Final = 30.0
@@ -56,16 +63,30 @@ class Spool:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._waiting: list[tuple[list[bytes], asyncio.Future[None]]] = []
         self._flush: asyncio.Task[None] | None = None
+        self._refused: tuple[float, str] | None = None
         self.standing: SpoolStanding = EMPTY
         """As last looked at; an append or a hand-over updates it."""
 
+    @property
+    def problem(self) -> str | None:
+        """Why it takes nothing now."""
+        if self.standing.full:
+            return "the spool is full (receiver.spool_size)"
+        if self._refused and self._now() < self._refused[0]:
+            return self._refused[1]
+        return None
+
     async def append(self, arrivals: Sequence[Arrival]) -> None:
-        """Returns once all of them are on the disk. Raises `StoreUnavailable`."""
+        """Returns once all of them are on the disk. Raises `StoreUnavailable`; a slow disk may have them all the same."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(([pack(arrival) for arrival in arrivals], done))
         if self._flush is None or self._flush.done():
             self._flush = asyncio.create_task(self._flush_all())
-        await done
+        try:
+            async with asyncio.timeout(SPOOLED_WITHIN):
+                await done
+        except TimeoutError as error:
+            raise StoreUnavailable("spool: the disk is too slow") from error
 
     async def take(self) -> list[tuple[int, bytes]]:
         return await self._run(lambda: self._file.take(CHUNK, self._now(), LEASE))
@@ -92,12 +113,14 @@ class Spool:
             try:
                 await self._run(lambda rows=rows: self._file.append(rows, self._now()))  # type: ignore[misc] # mypy and lambda defaults
             except Exception as error:  # noqa: BLE001 # nobody may wait for ever, whatever it was
+                self._refused = (self._now() + REFUSES_FOR, str(error))
                 for _, done in group:
                     if not done.done():
                         done.set_exception(StoreUnavailable(str(error)))
             else:
                 oldest = self.standing.oldest_at or self._now()
-                self.standing = SpoolStanding(self.standing.waiting + len(rows), oldest)
+                self.standing = replace(self.standing, waiting=self.standing.waiting + len(rows), oldest_at=oldest)
+                self._refused = None
                 for _, done in group:
                     if not done.done():
                         done.set_result(None)
@@ -121,7 +144,9 @@ class SpoolingInbox:
                 async with asyncio.timeout(ANSWER_WITHIN):
                     return await self.inbox.put(arrivals)
             except (StoreUnavailable, TimeoutError) as error:
-                observe.event("store.unavailable", level="warning", stage="accept", error=error)
+                observe.event(
+                    "store.unavailable", level="warning", stage="accept", trouble=trouble_of(error), error=error
+                )
         kept = [arrival for arrival in arrivals if not isinstance(arrival, IgnoredEvent)]
         if kept:
             await self.spool.append(kept)
@@ -149,19 +174,33 @@ class SpoolingInbox:
         rows = await self.spool.take()
         if not rows:
             return False
-        numbers = [number for number, _ in rows]
-        readable = [arrival for _, packed in rows if (arrival := unpack(packed))]
+        arrivals = {number: arrival for number, packed in rows if (arrival := unpack(packed))}
         try:
-            await self.inbox.put(readable)
+            gone = await self._given(arrivals)
         except BaseException:
             with contextlib.suppress(StoreUnavailable):
-                await asyncio.shield(self.spool.give_back(numbers))
+                await asyncio.shield(self.spool.give_back([number for number, _ in rows]))
             raise
-        gone = [number for number, packed in rows if unpack(packed)]
         await self.spool.remove(gone)
         await self.spool.look()
         observe.event("spool.drained", arrivals=len(gone), left=self.spool.standing.waiting)
         return bool(gone)
+
+    async def _given(self, arrivals: Mapping[int, Arrival]) -> list[int]:
+        """Which of them Redis has now. One that its script cannot digest keeps its place and holds up no other."""
+        if not arrivals:
+            return []
+        try:
+            await self.inbox.put(list(arrivals.values()))
+        except StoreUnavailable as error:
+            if trouble_of(error) is not Trouble.BUG:
+                raise
+            if len(arrivals) == 1:
+                observe.event("store.unavailable", level="error", stage="spool", trouble=Trouble.BUG, error=error)
+                return []
+            one_by_one = [await self._given({number: arrival}) for number, arrival in arrivals.items()]
+            return [number for given in one_by_one for number in given]
+        return list(arrivals)
 
 
 def pack(arrival: Arrival) -> bytes:

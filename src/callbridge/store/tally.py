@@ -5,15 +5,17 @@ Reads only, and never a set as a whole: a figure costs the same at ten and at a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import RedisError
 
+from callbridge.breaker import Breaker, Phase
 from callbridge.errors import StoreUnavailable
 from callbridge.outcome import PauseReason, State
 from callbridge.store import keys
+from callbridge.store.pace import standing
 from callbridge.store.scripts import Scripts
 
 
@@ -41,9 +43,23 @@ class Slowed:
 
 
 @dataclass(frozen=True, slots=True)
+class BreakerTally:
+    """Whether the account is left alone, why, since when (Unix seconds of the store's clock), and in how many seconds a few
+    calls are tried.
+    """
+
+    state: Phase = Phase.CLOSED
+    reason: str | None = None
+    since: float | None = None
+    open_for: float | None = None
+    next_try_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AccountTally:
-    """`oldest_waiting` is how many seconds the oldest due call has been due; None when none is. `leads_closed` is why the
-    account takes no incoming leads, where it was asked for them.
+    """`oldest_waiting` is how many seconds the oldest due call has been due; None when none is. Of those that wait, `bulk`
+    are replayed or tried again, `isolated` are sent one at a time because workers died over them. `leads_closed` is why the
+    account takes no incoming leads, where it was asked for them. `pace` is the share of the configured rate in force.
     """
 
     account: str
@@ -54,6 +70,10 @@ class AccountTally:
     pause: Pause | None
     slowed: Slowed | None = None
     leads_closed: str | None = None
+    breaker: BreakerTally = BreakerTally()
+    pace: float = 1.0
+    bulk: int = 0
+    isolated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +154,9 @@ class RedisTally:
     async def pause_of(self, account: str) -> Pause | None:
         """Raises `StoreUnavailable`."""
         try:
-            seconds, _ = await self._redis.time()
-            return _pause(await self._redis.hgetall(keys.pause(self._root, account)), seconds * 1000)
+            seconds, microseconds = await self._redis.time()
+            now = seconds * 1000 + microseconds / 1000
+            return _pause(await self._redis.hgetall(keys.pause(self._root, account)), now)
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"pause: {error}") from error
 
@@ -143,31 +164,36 @@ class RedisTally:
         """Raises `StoreUnavailable`."""
         try:
             seconds, _ = await self._redis.time()
-            row = await self._redis.hmget(keys.pace(self._root, account), "failures", "why", "blocked_until")
-            return _slowed(row, seconds * 1000)
+            return _slowed(_standing(await self._redis.hgetall(keys.pace(self._root, account))), seconds * 1000)
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"pace: {error}") from error
 
     async def _account(self, account: str, now: float) -> AccountTally:
         async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.zcard(keys.due(self._root, account))
+            for lane in keys.lanes(self._root, account):
+                pipeline.zcard(lane)
+                pipeline.zrange(lane, 0, 0, withscores=True)
             pipeline.zcard(keys.uncertain(self._root, account))
             pipeline.zcard(keys.parked(self._root, account))
-            pipeline.zrange(keys.due(self._root, account), 0, 0, withscores=True)
             pipeline.hgetall(keys.pause(self._root, account))
             pipeline.get(keys.closed(self._root, account))
-            pipeline.hmget(keys.pace(self._root, account), "failures", "why", "blocked_until")
-            waiting, uncertain, parked, oldest, pause, closed, pace = await pipeline.execute()
-        due = [(now - score) / 1000 for _, score in oldest if score <= now]
+            pipeline.hgetall(keys.pace(self._root, account))
+            live, first, bulk, second, alone, third, uncertain, parked, pause, closed, pace = await pipeline.execute()
+        breaker = _standing(pace)
+        due = [(now - score) / 1000 for _, score in (*first, *second, *third) if score <= now]
         return AccountTally(
             account,
-            waiting,
+            live + bulk + alone,
             uncertain,
             parked,
-            oldest_waiting=due[0] if due else None,
+            oldest_waiting=max(due) if due else None,
             pause=_pause(pause, now),
-            slowed=_slowed(pace, now),
+            slowed=_slowed(breaker, now),
             leads_closed=closed.decode() if closed else None,
+            breaker=_breaker(breaker, float(pace.get(b"trial_until") or 0), now),
+            pace=round(breaker.share, 3),
+            bulk=bulk,
+            isolated=alone,
         )
 
     async def _sources(self, now: float) -> tuple[SourceTally, ...]:
@@ -195,9 +221,21 @@ def _pause(row: Mapping[bytes, bytes], now: float) -> Pause | None:
     )
 
 
-def _slowed(row: Sequence[bytes | None], now: float) -> Slowed | None:
-    failures, why, blocked_until = row
-    if not failures:
-        return None
-    ask_in = max(0.0, float(blocked_until or 0) / 1_000_000 - now / 1000)
-    return Slowed((why or b"").decode(), int(failures), ask_in)
+def _standing(row: Mapping[bytes, bytes]) -> Breaker:
+    return standing({name.decode(): value.decode() for name, value in row.items()})
+
+
+def _slowed(breaker: Breaker, now: float) -> Slowed | None:
+    return Slowed(breaker.why, breaker.failures, max(0.0, breaker.until - now / 1000)) if breaker.failures else None
+
+
+def _breaker(breaker: Breaker, trial_until: float, now: float) -> BreakerTally:
+    if breaker.opened is None:
+        return BreakerTally()
+    return BreakerTally(
+        Phase.HALF_OPEN if trial_until > now else Phase.OPEN,
+        breaker.why,
+        since=breaker.opened,
+        open_for=max(0.0, now / 1000 - breaker.opened),
+        next_try_in=max(0.0, breaker.until - now / 1000),
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Final, assert_never
+from typing import Final
 
 from redis.asyncio.sentinel import MasterNotFoundError, SlaveNotFoundError
 from redis.exceptions import (
@@ -24,7 +24,6 @@ from redis.exceptions import (
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
-    RedisError,
     ResponseError,
     TryAgainError,
 )
@@ -75,40 +74,38 @@ _IN_A_SCRIPT: Final = re.compile(rf"(?:^|[\s:])-?({'|'.join(_CODES)})\b")
 _DENIED_IN_A_SCRIPT: Final = ("ACL failure in script", "can't run this command")
 
 
+_KINDS: Final[tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Trouble], ...]] = (
+    (BusyLoadingError, Trouble.LOADING),
+    (OutOfMemoryError, Trouble.OUT_OF_MEMORY),
+    ((ReadOnlyError, MasterDownError, MasterNotFoundError, SlaveNotFoundError), Trouble.FAILOVER),
+    (NoScriptError, Trouble.NO_SCRIPT),
+    (
+        (AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError, NoPermissionError),
+        Trouble.DENIED,
+    ),
+    ((ClusterError, TryAgainError, AskError), Trouble.CLUSTER),
+    (MaxConnectionsError, Trouble.NO_CONNECTION),
+    ((RedisTimeoutError, TimeoutError), Trouble.SILENT),
+)
+"""The first that fits counts: redis-py makes some of them connection errors too."""
+
+
 def trouble_of(error: BaseException) -> Trouble:
     """`error` is what redis-py raised, or our own that was raised from it."""
+    if isinstance(error, StoreUnavailable):
+        return trouble_of(error.__cause__) if error.__cause__ else Trouble.UNREACHABLE
+    for kinds, trouble in _KINDS:
+        if isinstance(error, kinds):
+            return trouble
     match error:
-        case StoreUnavailable():
-            return trouble_of(error.__cause__) if error.__cause__ else Trouble.UNREACHABLE
-        case BusyLoadingError():
-            return Trouble.LOADING
-        case OutOfMemoryError():
-            return Trouble.OUT_OF_MEMORY
-        case ReadOnlyError() | MasterDownError() | MasterNotFoundError() | SlaveNotFoundError():
-            return Trouble.FAILOVER
-        case NoScriptError():
-            return Trouble.NO_SCRIPT
-        case (
-            AuthenticationError()
-            | AuthenticationWrongNumberOfArgsError()
-            | AuthorizationError()
-            | NoPermissionError()
-        ):
-            return Trouble.DENIED
-        case ClusterError() | TryAgainError() | AskError():
-            return Trouble.CLUSTER
-        case MaxConnectionsError():
-            return Trouble.NO_CONNECTION
-        case RedisTimeoutError() | TimeoutError():
-            return Trouble.SILENT
         case RedisConnectionError():
             return _of_a_connection(str(error))
         case ResponseError():
             return _of_an_answer(str(error))
-        case RedisError():
-            return Trouble.BUG
-        case _:
+        case OSError():
             return Trouble.UNREACHABLE
+        case _:
+            return Trouble.BUG
 
 
 def _of_a_connection(text: str) -> Trouble:
@@ -130,32 +127,21 @@ def passes(trouble: Trouble) -> bool:
 
 def words_for(trouble: Trouble) -> str:
     """One line for an operator."""
-    match trouble:
-        case Trouble.UNREACHABLE:
-            return "Redis cannot be reached"
-        case Trouble.SILENT:
-            return "Redis does not answer in time"
-        case Trouble.LOADING:
-            return "Redis is still loading its data"
-        case Trouble.OUT_OF_MEMORY:
-            return "Redis is at its memory limit: raise maxmemory, or wait until calls are delivered"
-        case Trouble.DISK:
-            return "Redis cannot write to its disk: make room there"
-        case Trouble.FAILOVER:
-            return "there is no Redis primary now: a failover is under way, or this is a replica"
-        case Trouble.REPLICAS:
-            return "too few replicas confirm what Redis stores"
-        case Trouble.BUSY:
-            return "Redis is busy with a script that takes too long"
-        case Trouble.NO_SCRIPT:
-            return "Redis forgets its scripts"
-        case Trouble.DENIED:
-            return "configuration error: Redis does not accept our user or password, or its rights are too few"
-        case Trouble.CLUSTER:
-            return "the Redis Cluster is not in order"
-        case Trouble.NO_CONNECTION:
-            return "no connection to Redis is free"
-        case Trouble.BUG:
-            return "Redis refuses a command of ours: please report it"
-        case _:
-            assert_never(trouble)
+    return _WORDS[trouble]
+
+
+_WORDS: Final = {
+    Trouble.UNREACHABLE: "Redis cannot be reached",
+    Trouble.SILENT: "Redis does not answer in time",
+    Trouble.LOADING: "Redis is still loading its data",
+    Trouble.OUT_OF_MEMORY: "Redis is at its memory limit: raise maxmemory, or wait until calls are delivered",
+    Trouble.DISK: "Redis cannot write to its disk: make room there",
+    Trouble.FAILOVER: "there is no Redis primary now: a failover is under way, or this is a replica",
+    Trouble.REPLICAS: "too few replicas confirm what Redis stores",
+    Trouble.BUSY: "Redis is busy with a script that takes too long",
+    Trouble.NO_SCRIPT: "Redis forgets its scripts",
+    Trouble.DENIED: "configuration error: Redis does not accept our user or password, or its rights are too few",
+    Trouble.CLUSTER: "the Redis Cluster is not in order",
+    Trouble.NO_CONNECTION: "no connection to Redis is free",
+    Trouble.BUG: "Redis refuses a command of ours: please report it",
+}

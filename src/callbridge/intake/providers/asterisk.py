@@ -28,9 +28,10 @@ Direction: the `direction` field; DIRECTIONS, by the beginning of `dcontext` or 
 FreePBX's contexts (`from-trunk`, `from-pstn`, `from-did...`) and a `did`; else the numbers: up to INTERNAL_DIGITS
 digits or one of OWN_NUMBERS is ours.
 
-Answered means `billsec` > 0. A record that ended in VoiceMail is a message left; one that ended in Playback or
-BackGround without a second channel was no talk, whatever its disposition. Times are the PBX's wall clock in TIMEZONE
-(not with `usegmtime=yes`). `recordingfile` is a file name: LINK_TEMPLATE makes a link of it.
+Answered means `billsec` > 0, or the disposition ANSWERED together with the time of an answer. A record that ended in
+VoiceMail is a message left; one that ended in Playback or BackGround without a second channel was no talk, whatever its
+disposition. Times are the PBX's wall clock in TIMEZONE (not with `usegmtime=yes`). `recordingfile` is a file name:
+LINK_TEMPLATE makes a link of it.
 
 Settings: CALLBRIDGE_SOURCES__NAME__PROVIDER=asterisk, __SECRET or __PATH_TOKEN, __TIMEZONE, __HOLD=10s, __DIRECTIONS,
 __OWN_NUMBERS, __INTERNAL_DIGITS, __LINK_TEMPLATE=https://pbx.example.com/monitor/{yyyy}/{mm}/{dd}/{recording},

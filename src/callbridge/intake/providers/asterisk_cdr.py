@@ -18,6 +18,7 @@ from typing import Final
 from callbridge.call import MAX_PHONE, MAX_TEXT, Call, CallStatus, Direction
 from callbridge.intake.decode import Json
 from callbridge.intake.providers.base import Source
+from callbridge.intake.providers.causes import STATUS_OF_CAUSE
 from callbridge.intake.providers.fields import cut_text, exact_text, identity, is_internal, link, moment, text, whole
 from callbridge.intake.providers.fields import phone as phone_of
 from callbridge.intake.providers.numbers import by_numbers, by_route, without_digits
@@ -62,12 +63,8 @@ _STATUSES: Final = {
     "CHANUNAVAIL": CallStatus.UNAVAILABLE, "VOICEMAIL": CallStatus.VOICEMAIL,
 }  # fmt: skip
 """All others (NO ANSWER, CANCEL, FAILED, CONGESTION) are calls that nobody answered."""
-_CAUSES: Final = {
-    1: CallStatus.WRONG_NUMBER, 3: CallStatus.WRONG_NUMBER, 22: CallStatus.WRONG_NUMBER, 28: CallStatus.WRONG_NUMBER,
-    17: CallStatus.BUSY, 20: CallStatus.UNAVAILABLE, 27: CallStatus.UNAVAILABLE,
-}  # fmt: skip
-"""ITU-T Q.850."""
 _NORMAL: Final = 16
+"""ITU-T Q.850: normal clearing."""
 
 _MAILBOX: Final = frozenset({"voicemail", "minivmrecord"})
 _ANNOUNCING: Final = frozenset(
@@ -124,15 +121,16 @@ def _outcome(record: Record, source: Source) -> tuple[int, CallStatus]:
     app = (text(_first(record, _APP), "lastapp") or "").lower()
     cause = whole(_first(record, _CAUSE), "hangup_cause")
     talk = max(_talk(record, source, word, cause), 0)
-    answered = talk > 0 or word == "ANSWERED"
-    if answered and app in _MAILBOX:
+    taken = _STATUSES.get(word) is CallStatus.ANSWERED
+    answered = talk > 0 or (taken and _time(record, _ANSWER, source) is not None)
+    if (answered or taken) and app in _MAILBOX:
         return talk, CallStatus.VOICEMAIL
     if answered and _nobody_there(record, app):
         return 0, CallStatus.NO_ANSWER
-    if talk > 0:
+    if answered:
         return talk, CallStatus.ANSWERED
     told = source.status_overrides.get(raw or "") or source.status_overrides.get("" if cause is None else str(cause))
-    return 0, told or _STATUSES.get(word) or _CAUSES.get(cause or 0) or CallStatus.NO_ANSWER
+    return 0, told or (None if taken else _STATUSES.get(word)) or STATUS_OF_CAUSE.get(str(cause)) or CallStatus.NO_ANSWER
 
 
 def _nobody_there(record: Record, app: str) -> bool:

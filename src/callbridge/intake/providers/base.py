@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Literal, Protocol, runtime_checkable
+from urllib.parse import urlencode
 
 from callbridge.call import Call, CallStatus, Direction, plain_text
 
@@ -70,6 +71,13 @@ class WebhookRequest:
         which lets nobody in: a signature over the URL still needs the secret.
         """
         return (source.public_url or self.origin) + self.target
+
+    @property
+    def evidence(self) -> bytes:
+        """The bytes that tell what happened: the body, or of a request without one its query. Two requests that nobody could
+        read are kept as two only if these differ.
+        """
+        return self.body or urlencode(list(self.query.items()), errors="surrogatepass").encode()
 
 
 @dataclass(frozen=True, slots=True)

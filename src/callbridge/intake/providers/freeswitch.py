@@ -26,9 +26,9 @@ acknowledged and counted.
 
 Direction: `call_direction`, where the configuration sets it (FusionPBX does); DIRECTIONS, by the beginning of the
 context in which the call began, or of a gateway's name; the context `public`; else the numbers: up to INTERNAL_DIGITS
-digits or one of OWN_NUMBERS is ours. Talk is `billsec`; a channel that only heard `ivr` or `playback` and was never
-bridged had none; `voicemail` is a message left. The recording's file name comes from `record_name` and the like, or
-from `record_session`; LINK_TEMPLATE makes a link of it.
+digits or one of OWN_NUMBERS is ours. Talk is `billsec`; a channel that only heard `ivr` or `playback`, or whose
+`bridge` came to nothing (`bridge_epoch` 0), had none; `voicemail` is a message left. The recording's file name comes
+from `record_name` and the like, or from `record_session`; LINK_TEMPLATE makes a link of it.
 
 Retries: `retries` (none where nothing is said) with `delay` seconds between, then a file in `err-log-dir`; any 2xx
 ends them.

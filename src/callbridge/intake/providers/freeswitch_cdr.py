@@ -6,8 +6,8 @@ come the numbers and the route, so that both legs tell the same call. Apart from
 
 Sources: https://github.com/signalwire/freeswitch src/switch_ivr.c (`switch_ivr_generate_json_cdr`: callflow from the
 newest profile to the oldest, `originator`, `originatee`), src/switch_ivr_originate.c (`originating_leg_uuid`, on
-b-legs only), src/switch_channel.c (`*_epoch`, `billsec`); FusionPBX names the direction itself, in `call_direction`.
-Causes: ITU-T Q.850 in FreeSWITCH's spelling.
+b-legs only), src/switch_channel.c (`*_epoch`, `billsec`), src/switch_core_session.c (an originatee is set as soon as the
+other channel is made); FusionPBX names the direction itself, in `call_direction`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Final
 from callbridge.call import MAX_PHONE, MAX_TEXT, Call, CallStatus, Direction
 from callbridge.intake.decode import Json
 from callbridge.intake.providers.base import Source
+from callbridge.intake.providers.causes import STATUS_OF_CAUSE
 from callbridge.intake.providers.fields import cut_text, exact_text, identity, is_internal, link, moment, text, whole
 from callbridge.intake.providers.fields import phone as phone_of
 from callbridge.intake.providers.numbers import by_numbers, by_route, without_digits
@@ -27,15 +28,6 @@ Object = Mapping[str, Json]
 
 INBOUND_CONTEXTS: Final = ("public", "from-trunk", "inbound")
 """The context of calls from outside in FreeSWITCH's own example configuration and in FusionPBX is `public`."""
-
-_STATUSES: Final = {
-    "USER_BUSY": CallStatus.BUSY,
-    "SUBSCRIBER_ABSENT": CallStatus.UNAVAILABLE, "USER_NOT_REGISTERED": CallStatus.UNAVAILABLE,
-    "DESTINATION_OUT_OF_ORDER": CallStatus.UNAVAILABLE,
-    "UNALLOCATED_NUMBER": CallStatus.WRONG_NUMBER, "INVALID_NUMBER_FORMAT": CallStatus.WRONG_NUMBER,
-    "NUMBER_CHANGED": CallStatus.WRONG_NUMBER, "NO_ROUTE_DESTINATION": CallStatus.WRONG_NUMBER,
-}  # fmt: skip
-"""All other causes, NORMAL_CLEARING without a talk among them, are calls that nobody answered."""
 
 _WORDS: Final = {
     "inbound": Direction.INBOUND, "outbound": Direction.OUTBOUND, "local": Direction.INTERNAL, "internal": Direction.INTERNAL,
@@ -122,16 +114,15 @@ def _outcome(record: Record, source: Source) -> tuple[int, CallStatus]:
     answered = is_answered(record)
     if answered and app == "voicemail":
         return talk, CallStatus.VOICEMAIL
-    if answered and app in _ANNOUNCING and record.origin is None and not _was_bridged(record):
-        return 0, CallStatus.NO_ANSWER
-    if answered:
+    if answered and not _reached_nobody(record, app):
         return talk, CallStatus.ANSWERED
     causes = [
         text(variables.get(name), name)
         for name in ("hangup_cause", "hangup_cause_q850", "last_bridge_hangup_cause", "originate_disposition")
     ]
     told = next((status for cause in causes[:2] if cause and (status := source.status_overrides.get(cause))), None)
-    return 0, told or next((_STATUSES[cause] for cause in causes if cause in _STATUSES), CallStatus.NO_ANSWER)
+    by_cause = filter(None, (STATUS_OF_CAUSE.get(cause or "") for cause in causes))
+    return 0, told or next(by_cause, CallStatus.NO_ANSWER)
 
 
 def _talk(record: Record) -> int | None:
@@ -143,11 +134,17 @@ def _talk(record: Record) -> int | None:
     return end - answer if answer is not None and end is not None else None
 
 
-def _was_bridged(record: Record) -> bool:
+def _reached_nobody(record: Record, app: str | None) -> bool:
+    """Whether only a menu or an announcement took the call. An `originatee` proves no more than that a phone rang; and of a
+    `bridge` that came to nothing the record says itself that there was none, with 0 for its time.
+    """
     variables = record.variables
-    return bool(variables.get("bridge_uuid") or variables.get("last_bridge_to") or "originatee" in record.own) or (
-        variables.get("bridge_epoch") not in (None, "", "0", 0)
-    )
+    if record.origin is not None or variables.get("bridge_uuid") or variables.get("last_bridge_to"):
+        return False
+    bridged_at = variables.get("bridge_epoch")
+    if bridged_at not in (None, "", "0", 0):
+        return False
+    return app in _ANNOUNCING or (app == "bridge" and bridged_at in ("0", 0))
 
 
 def _parties(record: Record, source: Source) -> tuple[Direction, str, str]:

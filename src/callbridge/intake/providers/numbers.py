@@ -22,7 +22,13 @@ def is_ours(number: str, source: Source) -> bool:
         return bool(number)
     if is_internal(number.lstrip("*#").rstrip("#"), source.internal_digits):
         return True
-    return phone_tail(number) in map(phone_tail, source.own_numbers)
+    return is_one_of(number, source.own_numbers)
+
+
+def is_one_of(number: str, numbers: Iterable[str]) -> bool:
+    """Whether it is one of these in another spelling: the last ten digits tell. A number without a digit is none."""
+    tail = phone_tail(number)
+    return bool(tail) and tail in map(phone_tail, numbers)
 
 
 def by_numbers(caller: str, called: str, source: Source) -> Direction:

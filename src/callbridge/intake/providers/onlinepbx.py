@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from callbridge.call import MAX_PHONE, MAX_TEXT, Call, CallStatus, Direction, phone_tail
+from callbridge.call import MAX_PHONE, MAX_TEXT, Call, CallStatus, Direction
 from callbridge.errors import Undecodable
 from callbridge.intake.multipart import decode_flat
 from callbridge.intake.providers import token
@@ -44,7 +44,9 @@ from callbridge.intake.providers.base import (
     WebhookRequest,
     event_name,
 )
+from callbridge.intake.providers.causes import STATUS_OF_CAUSE
 from callbridge.intake.providers.fields import cut_text, exact_text, identity, link, moment, phone, whole
+from callbridge.intake.providers.numbers import is_one_of
 
 END, MISSED = "call_end", "call_missed"
 
@@ -54,18 +56,6 @@ _DIRECTIONS: Final = {
     "local": Direction.INTERNAL,
     "internal": Direction.INTERNAL,
 }
-
-_STATUSES: Final = {
-    "USER_BUSY": CallStatus.BUSY,
-    "SUBSCRIBER_ABSENT": CallStatus.UNAVAILABLE,
-    "USER_NOT_REGISTERED": CallStatus.UNAVAILABLE,
-    "DESTINATION_OUT_OF_ORDER": CallStatus.UNAVAILABLE,
-    "UNALLOCATED_NUMBER": CallStatus.WRONG_NUMBER,
-    "INVALID_NUMBER_FORMAT": CallStatus.WRONG_NUMBER,
-    "NUMBER_CHANGED": CallStatus.WRONG_NUMBER,
-    "NO_ROUTE_DESTINATION": CallStatus.WRONG_NUMBER,
-}
-"""Without a talk; the rest (NO_ANSWER, ORIGINATOR_CANCEL, CALL_REJECTED, NORMAL_CLEARING, ...) is nobody's answer."""
 
 
 class OnlinePbx:
@@ -139,14 +129,14 @@ def _call(fields: Mapping[str, str], event: str, source: Source, now: float) -> 
 def _employee(fields: Mapping[str, str], side: str, source: Source) -> str | None:
     """Who of the company took part; a missed call may have reached no further than the company's line."""
     number = exact_text(fields.get(side), side, MAX_PHONE)
-    lines = filter(None, map(phone_tail, (fields.get("gateway", ""), *source.own_numbers)))
-    return None if number is None or phone_tail(number) in lines else number
+    lines = (fields.get("gateway", ""), *source.own_numbers)
+    return None if number is None or is_one_of(number, lines) else number
 
 
 def _status(cause: str | None, event: str, overrides: Mapping[str, CallStatus]) -> CallStatus:
     """Of a call without talk: the operator's word first. It may be about the event where that is all there is."""
     told = cause or event
-    return overrides.get(told) or _STATUSES.get(told.upper()) or CallStatus.NO_ANSWER
+    return overrides.get(told) or STATUS_OF_CAUSE.get(told.upper()) or CallStatus.NO_ANSWER
 
 
 ONLINEPBX: Final = OnlinePbx()

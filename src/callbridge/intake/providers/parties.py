@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
-from callbridge.call import MAX_PHONE, Direction, phone_tail, plain_text
+from callbridge.call import MAX_PHONE, Direction, plain_text
 from callbridge.intake.decode import Json
 from callbridge.intake.providers.base import Source
 from callbridge.intake.providers.fields import exact_text, is_internal, phone
+from callbridge.intake.providers.numbers import is_one_of
 
 MAX_ADDRESS: Final = 512
 
@@ -65,7 +66,7 @@ def sides(caller: Party, called: Party, told: Direction | None, source: Source) 
     is taken for an inbound one.
     """
     caller_is_ours, called_is_ours = _is_ours(caller, source), _is_ours(called, source)
-    if caller.employee and called.employee and called.number and not _is_own(called.number, source):
+    if caller.employee and called.employee and called.number and not is_one_of(called.number, source.own_numbers):
         called_is_ours = False  # a desk phone dialled out: its SIP proxy writes the number as an address too
     if told is Direction.INTERNAL or (caller_is_ours and called_is_ours):
         return Sides(Direction.INTERNAL, called.number or (called.employee or "")[:MAX_PHONE].rstrip(), caller.employee)
@@ -80,9 +81,4 @@ def sides(caller: Party, called: Party, told: Direction | None, source: Source) 
 
 
 def _is_ours(side: Party, source: Source) -> bool:
-    return side.employee is not None or _is_own(side.number, source)
-
-
-def _is_own(number: str, source: Source) -> bool:
-    tail = phone_tail(number)
-    return bool(tail) and tail in map(phone_tail, source.own_numbers)
+    return side.employee is not None or is_one_of(side.number, source.own_numbers)

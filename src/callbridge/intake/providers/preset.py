@@ -138,14 +138,14 @@ class PresetProvider:
         whole = scope_of(document, request, source)
         for handshake in self._preset.handshake:
             if handshake.when is not None and _says(handshake, whole):
-                return [self._challenge(handshake, whole, source, request.body)]
+                return [self._challenge(handshake, whole, source, request.evidence)]
         elements = preset_select.elements(self._preset.select, whole)
         if elements is None:
-            return [self._event(whole, source, now, request.body, tell, is_element=False)]
+            return [self._event(whole, source, now, request.evidence, tell, is_element=False)]
         tell("elements", len(elements))
         only = len(elements) == 1
         return [
-            self._event(replace(whole, element=each), source, now, request.body if only else _written(each), tell)
+            self._event(replace(whole, element=each), source, now, request.evidence if only else _written(each), tell)
             for each in elements
         ] or [Ignored(preset_select.label(self._preset.select, whole, "empty"))]
 

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from callbridge.call import MAX_PHONE, MAX_TEXT, Call, CallStatus, Direction, phone_tail
+from callbridge.call import MAX_PHONE, MAX_STARTED_AT, MAX_TEXT, MIN_STARTED_AT, Call, CallStatus, Direction
 from callbridge.intake.providers.base import Finished, Recording, Source
 from callbridge.intake.providers.fields import cut_text, exact_text, identity, link, phone
+from callbridge.intake.providers.numbers import is_one_of
 from callbridge.presets import times
 from callbridge.presets.conditions import holds
 from callbridge.presets.expressions import Apply, Expression, Scope, written
@@ -95,6 +96,8 @@ def recorded(
     begun = _begun(told.at, scope, source, 0, "at")
     tell("at", _heard(begun, _first(told.at)))
     at = int(now) if begun is None else begun
+    if not MIN_STARTED_AT <= at < MAX_STARTED_AT:
+        raise ValueError(f"{_place('at', _first(told.at))} is a time between the years 2000 and 2100")
     return Recording(ref, address, at, event, body, None if address else recording)
 
 
@@ -195,9 +198,7 @@ def _by_rule(rule: DirectionRule, scope: Scope, source: Source) -> Direction | N
 
 
 def _is_ours(number: str, source: Source) -> bool:
-    if is_short(number, source.internal_digits):
-        return True
-    return bool(phone_tail(number)) and phone_tail(number) in map(phone_tail, source.own_numbers)
+    return is_short(number, source.internal_digits) or is_one_of(number, source.own_numbers)
 
 
 def by_word(table: Mapping[str, T], word: str) -> T | None:

@@ -33,7 +33,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlencode
 
 from callbridge.call import MAX_PHONE, MAX_TEXT, Call, CallStatus, Direction
 from callbridge.errors import Undecodable
@@ -42,7 +41,6 @@ from callbridge.intake.decode import decode_form
 from callbridge.intake.multipart import decode_flat
 from callbridge.intake.providers import token
 from callbridge.intake.providers.base import (
-    Broken,
     Event,
     Finished,
     Ignored,
@@ -91,14 +89,9 @@ class Sipuni:
 
     def parse(self, request: WebhookRequest, source: Source, now: float) -> list[Event]:
         try:
-            return [_event(_fields(request), source, now, _evidence(request))]
-        except Undecodable as error:
-            problem = error.reason
+            return [_event(_fields(request), source, now, request.evidence)]
         except ValueError as error:  # from `fields` and `Call`; both name the field and repeat nothing
-            problem = str(error)
-        if not request.body:  # which intake would keep of a request that cannot be read
-            return [Broken(problem, self.event_of(request), _evidence(request))]
-        raise Undecodable(problem)
+            raise Undecodable(str(error)) from None
 
     def event_of(self, request: WebhookRequest) -> str:
         try:
@@ -115,21 +108,13 @@ def _fields(request: WebhookRequest) -> dict[str, str]:
     return {name: value.decode("utf-8", "replace").strip() for name, value in told.items()}
 
 
-def _evidence(request: WebhookRequest) -> bytes:
-    """The part of the request that tells of the call, without what the address carries for a credential."""
-    if request.body:
-        return request.body
-    told = [(name, value) for name, value in request.query.items() if name != "token"]
-    return urlencode(told, errors="replace").encode()
-
-
 def _name(event: str) -> str:
     return event_name(_NAMES.get(event, event))
 
 
 def _event(fields: Mapping[str, str], source: Source, now: float, body: bytes) -> Event:
     event = fields.get("event")
-    if not body:
+    if not fields.keys() - {"token"}:
         return Ignored("empty")
     if not event:
         raise Undecodable("event is missing")

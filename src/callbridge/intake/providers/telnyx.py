@@ -91,7 +91,7 @@ class Telnyx:
             held |= _holds(_public_key(secret), signature, signed)
         if not held:
             raise Unauthenticated("bad_signature" if "telnyx-signature-ed25519" in request.headers else "no_signature")
-        if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12 and abs(now - int(stamp)) <= verify.TOLERANCE):
+        if not verify.is_fresh(stamp, now):
             raise Unauthenticated("stale_timestamp")
 
     def parse(self, request: WebhookRequest, source: Source, now: float) -> list[Event]:

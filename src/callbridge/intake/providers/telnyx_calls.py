@@ -21,6 +21,7 @@ from callbridge.errors import Undecodable
 from callbridge.intake.decode import Json, decode_json
 from callbridge.intake.providers.base import Recording, Source
 from callbridge.intake.providers.fields import cut_text, identity, link, moment
+from callbridge.intake.providers.numbers import by_route
 from callbridge.intake.providers.parties import Sides, party, sides
 
 T = TypeVar("T")
@@ -113,8 +114,7 @@ def _sides(payload: Mapping[str, Json], state: _State, source: Source) -> Sides:
     told = _direction(payload.get("direction")) or state.direction or next(filter(None, map(_direction, tagged)), None)
     if told is None:
         connection = cut_text(payload.get("connection_id"), "connection_id", 64) or ""
-        starts = [start for start in source.directions if connection.startswith(start)]
-        told = source.directions[max(starts, key=len)] if starts else None
+        told = by_route(source, (connection,))
     caller, called = party(payload.get("from"), "from", source), party(payload.get("to"), "to", source)
     return sides(caller, called, told, source)
 

@@ -102,7 +102,7 @@ class Twilio:
 
     def parse(self, request: WebhookRequest, source: Source, now: float) -> list[Event]:
         try:
-            return [twilio_calls.read(_fields(request), source, self.name, now, request.body)]
+            return [twilio_calls.read(_fields(request), source, self.name, now, request.evidence)]
         except ValueError as error:  # from `fields` and `Call`; both name the field and repeat nothing
             raise Undecodable(str(error)) from None
 

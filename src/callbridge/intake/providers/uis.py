@@ -74,7 +74,6 @@ from callbridge.intake import verify
 from callbridge.intake.decode import Json
 from callbridge.intake.providers import token
 from callbridge.intake.providers.base import (
-    Broken,
     Event,
     Finished,
     Ignored,
@@ -96,7 +95,7 @@ from callbridge.intake.providers.fields import (
     text,
     whole,
 )
-from callbridge.intake.providers.uis_body import event_in, evidence_of, fields_of, keys_of
+from callbridge.intake.providers.uis_body import event_in, fields_of, keys_of
 
 FINISHED, RECORDING = "call.finished", "call.recording"
 
@@ -164,14 +163,9 @@ class Uis:
 
     def parse(self, request: WebhookRequest, source: Source, now: float) -> list[Event]:
         try:
-            return [_event(fields_of(request), source, now, evidence_of(request))]
-        except Undecodable as error:
-            problem = error.reason
+            return [_event(fields_of(request), source, now, request.evidence)]
         except ValueError as error:  # from `fields` and `Call`; both name the field and repeat nothing
-            problem = str(error)
-        if request.method == "GET":  # its body, which intake would keep, is empty
-            return [Broken(problem, self.event_of(request), evidence_of(request))]
-        raise Undecodable(problem)
+            raise Undecodable(str(error)) from None
 
     def event_of(self, request: WebhookRequest) -> str:
         return event_name(event_in(request))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import urlencode
 
 from callbridge.errors import Undecodable
 from callbridge.intake import verify
@@ -50,14 +49,6 @@ def keys_of(request: WebhookRequest) -> tuple[bytes, bytes]:
     except Undecodable:
         pass
     return in_body, verify.wire_bytes(_unquoted(request.query.get(KEY, "")))
-
-
-def evidence_of(request: WebhookRequest) -> bytes:
-    """The part of the request that tells of the call, without what a query carries for a credential."""
-    if request.method != "GET":
-        return request.body
-    told = [(name, value) for name, value in request.query.items() if name not in {KEY, "token"}]
-    return urlencode(told, errors="replace").encode()
 
 
 def event_in(request: WebhookRequest) -> str:

@@ -1,13 +1,14 @@
 #!lua
 -- patch: joins a recording's link to its call. What comes before its call is kept for it for a day. What comes after the call
 -- was sent is told in its story; if it is asked for, a note with it goes to the card, at once where the call is delivered,
--- else as soon as it turns out to be. A link is noted once, ten of them a call.
+-- else as soon as it turns out to be. A recording is noted once, ten of them a call; a link to it that was signed anew only
+-- takes the place of the one that the call has.
 --
 -- KEYS[1]  root of all keys, see keys.py
 -- ARGV[1]  source
 -- ARGV[2]  recording digest, under which an early recording waits
 -- ARGV[3]  link
--- ARGV[4]  digest of the link
+-- ARGV[4]  digest of the recording that the link leads to
 -- ARGV[5]  1: add a note where the call is in the CRM already
 -- ARGV[6]  1: a webhook of its own; 0: brought by a repetition of the call's
 -- ARGV[7+] digests of the call keys under which the call may stand; the first that is known counts
@@ -40,6 +41,7 @@ else
   local state, account, known, standing, rank = unpack(redis.call('HMGET', call, 'st', 'ac', 'ln', 'lh', 'rk'))
   if standing == digest or known == link then
     kind = 'duplicate'
+    if known and known ~= link then redis.call('HSET', call, 'ln', link) end
   else
     kind = 'patched'
     redis.call('HSET', call, 'ln', link, 'lh', digest)

@@ -7,7 +7,7 @@
 -- KEYS[1]  root of all keys, see keys.py
 -- ARGV     pairs: meta, envelope
 --   meta   JSON array: key digest, id, account, source, state (waiting | dead), reason, hold ms, content digest,
---          recording digest, rank, digest of its own link or ''
+--          recording digest, rank, digest of its own recording's link or ''
 -- Returns  one pair per call: kind (stored | duplicate | variant | folded), id under which it stands
 -- Cost     O(log n) per call; callers send at most 200. What can be read or written for all calls at once is.
 local root = KEYS[1]

@@ -31,7 +31,6 @@ for i = 4, #ARGV do
 end
 if #ours > 0 then
   redis.call('ZADD', root .. 'leases', unpack(leased))
-  local intent = now .. ' ' .. #ours .. ' ' .. redis.sha1hex(table.concat(ours, ' '))
-  for _, id in ipairs(ours) do redis.call('HSET', root .. 'call:' .. id, 'sn', intent) end
+  for _, id in ipairs(ours) do redis.call('HSET', root .. 'call:' .. id, 'sn', now .. ' ' .. #ours) end
 end
 return ours

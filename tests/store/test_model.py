@@ -1,0 +1,345 @@
+"""The store against a model of it: a dict of calls and the moves that the documents promise, on a real redis-server.
+
+Hypothesis makes up histories of receivers, workers, looks, operators and deaths. After every move each call stands where the
+model says, with as many attempts; what Redis holds fits together key by key. No clock is waited for: leases and delays end by
+the machine setting their scores back, as time would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from callbridge.call import CallId, ReceiptKind, UndecodableWebhook, Webhook
+from callbridge.claim import Claim, Looked, Paused
+from callbridge.outcome import FINAL, Delivered, Settlement, State
+from callbridge.store.connect import connected
+from callbridge.store.inbox import RedisInbox
+from callbridge.store.queue import FATAL_DEATHS, RedisQueue
+from callbridge.store.repair import RedisRepair
+from callbridge.store.scripts import Scripts
+from faults.consistency import inconsistencies
+from support.builders import a_call, a_finished_call
+from support.redis_server import RedisServer
+
+T = TypeVar("T")
+
+ROOT = "{model}:"
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "20"))
+STEPS = int(os.environ.get("MODEL_STEPS", "50"))
+
+ACCOUNTS = st.sampled_from(("main", "other"))
+REFS = st.integers(0, 11)
+TALK = st.sampled_from((0, 42, 90))
+"""Three legs that a call may have."""
+
+MOVES = {
+    State.CLAIMED: {State.WAITING, State.DEAD, State.IGNORED},
+    State.SENDING: {
+        State.WAITING, State.UNCERTAIN, State.PARKED, State.DELIVERED, State.UNMATCHED, State.DEAD,
+    },
+    State.UNCERTAIN: {State.UNCERTAIN, State.DELIVERED, State.WAITING, State.DEAD},
+}  # fmt: skip
+TARGETS = st.sampled_from(sorted({state for targets in MOVES.values() for state in targets}))
+
+
+@dataclass
+class Known:
+    """What the model knows of one call. `fence` is that of whoever may still settle it."""
+
+    account: str
+    talk: int
+    state: State = State.WAITING
+    attempts: int = 0
+    deaths: int = 0
+    fence: int | None = None
+    batch: str | None = None
+    reason: str = ""
+    legs: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Hand:
+    """Calls that somebody took: a worker, or a look."""
+
+    fence: int
+    ids: list[CallId]
+    batch: str | None = None
+
+
+class StoreMachine(RuleBasedStateMachine):
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._runner = asyncio.Runner()
+        self._connection = connected(url)
+        self._redis = self._wait(self._connection.__aenter__())
+        self._wait(self._redis.flushall())
+        scripts = Scripts(self._redis, ROOT)
+        self._inbox = RedisInbox(scripts, lambda: 1_790_000_100.0, lambda _: None)
+        self._queue = RedisQueue(scripts, lease=600, look_in=600)
+        self._repair = RedisRepair(scripts)
+        self._calls: dict[CallId, Known] = {}
+        self._by_ref: dict[tuple[str, int], CallId] = {}
+        self._hands: list[Hand] = []
+        self._held: set[str] = set()
+        self._batches = 0
+        self._notes = 7_000
+
+    def _wait(self, asked: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(asked)
+
+    def teardown(self) -> None:
+        try:
+            assert self._wait(inconsistencies(self._redis, ROOT)) == []
+        finally:
+            self._wait(self._connection.__aexit__(None, None, None))
+            self._runner.close()
+
+    # --- receivers ---------------------------------------------------------------------------------------------------
+
+    @initialize()
+    def begin(self) -> None:
+        for number in range(3):
+            self.put("main", number, 42)
+
+    @rule(account=ACCOUNTS, number=REFS, talk=TALK)
+    def put(self, account: str, number: int, talk: int) -> None:
+        (receipt,) = self._wait(
+            self._inbox.put([a_finished_call(account=account, source=account, ref=f"r{number}", duration=talk)])
+        )
+        known = self._by_ref.get((account, number))
+        if known is None:
+            assert receipt.kind is ReceiptKind.STORED
+            assert receipt.id and receipt.id not in self._calls
+            self._by_ref[account, number] = receipt.id
+            self._calls[receipt.id] = Known(account, talk)
+            return
+        call = self._calls[known]
+        assert (receipt.kind, receipt.id) == (self._met_again(call, talk), known)
+
+    def _met_again(self, call: Known, talk: int) -> ReceiptKind:
+        if talk == call.talk:
+            return ReceiptKind.DUPLICATE
+        better = a_call(duration=talk).rank > a_call(duration=call.talk).rank
+        if call.state is State.WAITING and not call.attempts and better:
+            call.legs = (call.legs | {call.talk}) - {talk}
+            call.talk = talk
+            return ReceiptKind.FOLDED
+        if talk in call.legs:
+            return ReceiptKind.DUPLICATE
+        call.legs.add(talk)
+        return ReceiptKind.VARIANT
+
+    @rule(account=ACCOUNTS, number=REFS)
+    def put_undecodable(self, account: str, number: int) -> None:
+        webhook = Webhook("call.finished", b"no call %d" % number)
+        (receipt,) = self._wait(self._inbox.put([UndecodableWebhook(account, account, "generic", webhook, "test")]))
+        key = account, -1 - number
+        assert receipt.id
+        assert receipt.kind is (ReceiptKind.DUPLICATE if key in self._by_ref else ReceiptKind.STORED)
+        if self._by_ref.setdefault(key, receipt.id) == receipt.id and receipt.kind is ReceiptKind.STORED:
+            self._calls[receipt.id] = Known(account, 0, State.DEAD, reason="undecodable")
+
+    # --- workers -----------------------------------------------------------------------------------------------------
+
+    @rule(account=ACCOUNTS, size=st.integers(1, 5))
+    def claim(self, account: str, size: int) -> None:
+        self._wait(self._let_come("due", account))
+        waiting = self._standing(account, State.WAITING)
+        claim = self._wait(self._queue.claim(account, size))
+        if account in self._held:
+            assert isinstance(claim, Paused)
+            return
+        assert isinstance(claim, Claim) is bool(waiting)
+        if isinstance(claim, Claim):
+            ids = [call.id for call in claim.calls]
+            assert 0 < len(ids) <= size and set(ids) <= set(waiting) and len(set(ids)) == len(ids)
+            for taken in claim.calls:
+                call = self._calls[taken.id]
+                assert taken.call and taken.call.duration == call.talk
+                assert taken.attempts == call.attempts
+                call.state, call.fence = State.CLAIMED, claim.fence
+            self._hands.append(Hand(claim.fence, ids))
+
+    @precondition(lambda self: self._hands)
+    @rule(data=st.data(), again=st.booleans())
+    def mark(self, data: st.DataObject, again: bool) -> None:
+        hand = data.draw(st.sampled_from(self._hands))
+        if not (again and hand.batch):
+            self._batches += 1
+            hand.batch = f"b-{self._batches}"
+        ours = {i for i in hand.ids if self._is_held(i, hand, State.CLAIMED, State.SENDING)}
+        assert self._wait(self._queue.mark_sending(hand.fence, hand.ids, batch=hand.batch, lease=600)) == ours
+        for call_id in ours:
+            call = self._calls[call_id]
+            call.attempts += not (call.state is State.SENDING and call.batch == hand.batch)
+            call.state, call.batch = State.SENDING, hand.batch
+
+    @precondition(lambda self: self._hands)
+    @rule(data=st.data(), to=TARGETS, unknown=st.booleans(), keep=st.booleans())
+    def settle(self, data: st.DataObject, to: State, unknown: bool, keep: bool) -> None:
+        hand = data.draw(st.sampled_from(self._hands))
+        ids = data.draw(st.lists(st.sampled_from(hand.ids), min_size=1, unique=True))
+        reason = "unknown_outcome" if unknown and to is State.DEAD else "test"
+        expected = {i for i in ids if not self._may_settle(i, hand, to)}
+        settled = [self._settlement(i, to, reason) for i in ids]
+        assert self._wait(self._queue.settle(hand.fence, settled, {"batch": "b"})) == expected
+        for call_id in set(ids) - expected:
+            call = self._calls[call_id]
+            call.state, call.fence, call.deaths, call.reason, call.batch = to, None, 0, reason, None
+        if not keep:
+            self._hands.remove(hand)
+
+    def _settlement(self, call_id: CallId, target: State, reason: str) -> Settlement:
+        if target is not State.DELIVERED:
+            return Settlement(call_id, target, reason)
+        self._notes += 1
+        return Settlement(call_id, target, delivered=Delivered(self._notes, "contact", 12))
+
+    @precondition(lambda self: self._hands)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        hand = data.draw(st.sampled_from(self._hands))
+        ours = [i for i in hand.ids if self._is_held(i, hand, State.CLAIMED, State.SENDING)]
+        assert self._wait(self._queue.release(hand.fence, hand.ids, hand.batch)) == len(ours)
+        for call_id in ours:
+            call = self._calls[call_id]
+            call.attempts -= call.state is State.SENDING and call.batch == hand.batch
+            call.state, call.deaths, call.batch = State.WAITING, 0, None
+
+    @precondition(lambda self: self._hands)
+    @rule(data=st.data())
+    def die(self, data: st.DataObject) -> None:
+        """A worker with calls in hand is gone, or asleep: its leases end, and somebody sweeps."""
+        hand = data.draw(st.sampled_from(self._hands))
+        gone = [i for i in hand.ids if self._is_held(i, hand, State.CLAIMED, State.SENDING)]
+        self._wait(self._end_leases(gone))
+        self._wait(self._queue.reclaim())
+        for call_id in gone:
+            call = self._calls[call_id]
+            call.fence = None
+            if call.state is State.SENDING:
+                call.state = State.UNCERTAIN
+                continue
+            call.deaths += 1
+            call.state = State.DEAD if call.deaths >= FATAL_DEATHS else State.WAITING
+            call.reason = "kills_worker" if call.state is State.DEAD else ""
+
+    async def _end_leases(self, ids: list[CallId]) -> None:
+        for call_id in ids:
+            await self._redis.zadd(f"{ROOT}leases", {call_id: 1}, xx=True)
+
+    @rule(account=ACCOUNTS, size=st.integers(1, 5))
+    def look(self, account: str, size: int) -> None:
+        self._wait(self._let_come("uncertain", account))
+        uncertain = self._standing(account, State.UNCERTAIN)
+        looked = self._wait(self._queue.look(account, size, 600))
+        assert isinstance(looked, Looked) is bool(uncertain)
+        if looked:
+            ids = [call.id for call in looked.calls]
+            assert len(ids) == min(size, len(uncertain)) and set(ids) <= set(uncertain)
+            for call_id in ids:
+                self._calls[call_id].fence = looked.fence
+            self._hands.append(Hand(looked.fence, ids))
+
+    @rule(account=ACCOUNTS)
+    def revive(self, account: str) -> None:
+        self._wait(self._let_come("parked", account))
+        parked = self._standing(account, State.PARKED)
+        assert self._wait(self._queue.revive(account)) == len(parked)
+        for call_id in parked:
+            self._calls[call_id].state = State.WAITING
+
+    async def _let_come(self, name: str, account: str) -> None:
+        """Whatever is scheduled there is due now."""
+        for lane in ("due", "bulk", "alone") if name == "due" else (name,):
+            key = f"{ROOT}{lane}:{account}"
+            for member in await self._redis.zrange(key, 0, -1):
+                await self._redis.zadd(key, {member: 1}, xx=True)
+
+    # --- operators ---------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self._calls)
+    @rule(data=st.data(), discard=st.booleans())
+    def repair(self, data: st.DataObject, discard: bool) -> None:
+        ids = data.draw(st.lists(st.sampled_from(sorted(self._calls)), min_size=1, max_size=6, unique=True))
+        dead = {i for i in ids if self._calls[i].state is State.DEAD}
+        if discard:
+            assert self._wait(self._repair.discard(ids)) == dead
+            for call_id in dead:
+                self._calls[call_id].state = State.IGNORED
+            return
+        replayed = {i for i in dead if self._calls[i].reason != "undecodable"}
+        assert self._wait(self._repair.replay(ids)) == replayed
+        for call_id in replayed:
+            call = self._calls[call_id]
+            call.state = State.UNCERTAIN if call.reason == "unknown_outcome" else State.WAITING
+            call.deaths = 0
+
+    @rule(account=ACCOUNTS)
+    def hold(self, account: str) -> None:
+        assert self._wait(self._queue.hold(account, "test", "anna", None)) is (account not in self._held)
+        self._held.add(account)
+
+    @rule(account=ACCOUNTS)
+    def resume(self, account: str) -> None:
+        assert (self._wait(self._queue.resume(account)) is not None) is (account in self._held)
+        self._held.discard(account)
+
+    # --- what holds always -------------------------------------------------------------------------------------------
+
+    @invariant()
+    def every_call_stands_where_the_model_says(self) -> None:
+        """I1 and I5: each in one state, and nothing that was refused has changed anything."""
+        found = self._wait(self._read())
+        assert found == {i: (call.state.value, call.attempts) for i, call in self._calls.items()}
+
+    @invariant()
+    def what_is_final_stays_so(self) -> None:
+        assert all(call.fence is None for call in self._calls.values() if call.state in FINAL)
+
+    async def _read(self) -> dict[CallId, tuple[str, int]]:
+        found = {}
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for call_id in self._calls:
+                pipeline.hmget(f"{ROOT}call:{call_id}", "st", "at")
+            for call_id, (state, attempts) in zip(self._calls, await pipeline.execute(), strict=True):
+                found[call_id] = (state.decode(), int(attempts or 0))
+        return found
+
+    def _standing(self, account: str, state: State) -> list[CallId]:
+        return [i for i, call in self._calls.items() if call.account == account and call.state is state]
+
+    def _is_held(self, call_id: CallId, hand: Hand, *states: State) -> bool:
+        call = self._calls[call_id]
+        return call.fence == hand.fence and call.state in states
+
+    def _may_settle(self, call_id: CallId, hand: Hand, target: State) -> bool:
+        call = self._calls[call_id]
+        return call.fence == hand.fence and target in MOVES.get(call.state, set())
+
+
+def test_the_store_is_what_the_model_says(redis_server: RedisServer) -> None:
+    run_state_machine_as_test(
+        lambda: StoreMachine(redis_server.url),
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
