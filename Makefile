@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python; do \
 	done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench storm clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
@@ -31,6 +31,9 @@ lint: $(STAMP) ## check style, types and import contracts
 
 bench: $(STAMP) ## measure throughput and latency; takes some minutes
 	@cd tests && ../$(BIN)/python -m bench
+
+storm: $(STAMP) ## run every fault scenario in full, as a table; half an hour, and gcc is needed
+	@cd tests && ../$(BIN)/python -m faults.storm
 
 clean: ## remove what make has made; data in var/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

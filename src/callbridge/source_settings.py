@@ -77,7 +77,11 @@ class SourceSettings(Group):
     )
     min_duration: Duration = Field(0.0, description="Answered calls shorter than this are ignored.")
     post_missed: bool = Field(True, description="Whether calls without a talk go to the CRM.")
-    post_internal: bool = Field(False, description="Whether calls between two employees go to the CRM.")
+    post_internal: bool = Field(
+        False,
+        description="Whether calls between two employees go to the CRM. Its cards are found by numbers of five digits and"
+        " more: a call to a shorter extension stays ignored, as short_number.",
+    )
     ignore_numbers: Texts = Field(
         (), description="Numbers whose calls are ignored, separated by commas; 8800* ignores all that begin so."
     )

@@ -7,6 +7,7 @@
 
 A job carries an account's name and nothing else and is over in milliseconds: losing one costs a second, never a call. When
 Redis goes away, neither the process nor what the drains know goes with it: arq's loop ends with an error and is begun again.
+Where it cannot run at all, because a full Redis refuses whatever it writes, each worker sweeps for itself until it can.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from typing import Any
 from arq import cron, func
 from arq.connections import ArqRedis
 from arq.worker import Worker as ArqWorker
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from callbridge import observe
 from callbridge.amocrm.exchange import build_session
+from callbridge.claim import Agenda
 from callbridge.delivery.drains import Drains
 from callbridge.errors import AccountSlowed, StoreUnavailable
 from callbridge.outcome import PauseReason
@@ -45,8 +47,13 @@ LOOK_EVERY = 1.0
 KEEP_EVERY = 600.0
 """Seconds between two looks for tokens that are due; nothing is asked of anybody while there is none."""
 
+SWEEP_EVERY = 1.0
+"""Seconds between two sweeps of a worker whose arq cannot write."""
+
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between attempts to reach a Redis that went away."""
+
+NOTHING = Agenda(frozenset(), frozenset(), frozenset(), frozenset())
 
 
 class WorkerRole:
@@ -62,6 +69,7 @@ class WorkerRole:
         self._url = url
         self._work = work
         self._store_away = False
+        self._arq_refused = False
         self._looked = asyncio.Event()
         self._drains = Drains(
             self.name,
@@ -78,6 +86,7 @@ class WorkerRole:
             asyncio.create_task(self._patiently(self._beat_once, BEAT)),
             asyncio.create_task(self._patiently(self._look_at_redis, LOOK_EVERY)),
             asyncio.create_task(self._host_arq()),
+            asyncio.create_task(self._patiently(self._sweep_alone, SWEEP_EVERY)),
             asyncio.create_task(self._patiently(self._keep_authorised, KEEP_EVERY)),
         ]
         stop = asyncio.create_task(stopping.wait())
@@ -148,6 +157,7 @@ class WorkerRole:
             try:
                 await worker.async_run()
             except (RedisError, OSError, TimeoutError) as error:
+                self._arq_refused = isinstance(error, OutOfMemoryError)
                 observe.event("store.unavailable", level="warning", stage="arq", error=error)
             except Exception as error:  # noqa: BLE001 # a bug there must not end the drains that run beside it
                 observe.event("worker.failed", level="error", stage="arq", error=error)
@@ -175,6 +185,7 @@ class WorkerRole:
                 await self._drains.note(account)
 
         async def sweep(ctx: dict[Any, Any], *_: Any, **__: Any) -> None:  # noqa: ARG001 # see above
+            self._arq_refused = False
             with contextlib.suppress(StoreUnavailable):
                 await self._sweep(redis)
 
@@ -206,8 +217,36 @@ class WorkerRole:
         )
 
     async def _sweep(self, redis: ArqRedis) -> None:
-        if not self._store.epoch.allows():
+        agenda = await self._take_stock()
+        root = self._store.scripts.root
+        for account in await self._to_drain(agenda):
+            rung = await redis.enqueue_job(DRAIN, account, _job_id=job_id(root, DRAIN, account))
+            if rung is None and account in self._work:
+                # A job of that name exists: rung a moment ago, or left behind by a worker that died in it. Do not wait.
+                await self._drains.wake(account)
+        for account in agenda.looks:
+            await redis.enqueue_job(RECONCILE, account, _job_id=job_id(root, RECONCILE, account))
+        for account in agenda.notes:
+            await redis.enqueue_job(NOTE, account, _job_id=job_id(root, NOTE, account))
+
+    async def _sweep_alone(self) -> None:
+        """Nobody can be rung, so what is due is begun here. That several workers may do the same costs requests to Redis:
+        leases and fences keep them apart.
+        """
+        if not self._arq_refused:
             return
+        agenda = await self._take_stock()
+        for account in self._work.keys() & await self._to_drain(agenda):
+            await self._drains.wake(account)
+        for account in self._work.keys() & agenda.looks:
+            await self._drains.look(account)
+        for account in self._work.keys() & agenda.notes:
+            await self._drains.note(account)
+
+    async def _take_stock(self) -> Agenda:
+        """Takes back what dead workers held, revives what waited for a contact; what is to be done now."""
+        if not self._store.epoch.allows():
+            return NOTHING
         reclaimed = await self._store.queue.reclaim()
         if reclaimed:
             observe.event(
@@ -221,17 +260,10 @@ class WorkerRole:
         for account in agenda.tries:
             revived = await self._store.queue.revive(account)
             observe.event("calls.revived", account=account, calls=revived)
-        drained = await self._store.presence.drains()
-        root = self._store.scripts.root
-        for account in (agenda.due | agenda.tries) - drained.keys():
-            rung = await redis.enqueue_job(DRAIN, account, _job_id=job_id(root, DRAIN, account))
-            if rung is None and account in self._work:
-                # A job of that name exists: rung a moment ago, or left behind by a worker that died in it. Do not wait.
-                await self._drains.wake(account)
-        for account in agenda.looks:
-            await redis.enqueue_job(RECONCILE, account, _job_id=job_id(root, RECONCILE, account))
-        for account in agenda.notes:
-            await redis.enqueue_job(NOTE, account, _job_id=job_id(root, NOTE, account))
+        return agenda
+
+    async def _to_drain(self, agenda: Agenda) -> frozenset[str]:
+        return (agenda.due | agenda.tries) - (await self._store.presence.drains()).keys()
 
 
 async def _end(tasks: list[asyncio.Task[Any]]) -> None:

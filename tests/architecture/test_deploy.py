@@ -132,4 +132,4 @@ def test_make_lists_every_target_with_what_it_does() -> None:
         [make, "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     targets = [line.split()[0] for line in listed.stdout.splitlines()]
-    assert targets == ["help", "demo", "test", "lint", "bench", "clean"]
+    assert targets == ["help", "demo", "test", "lint", "bench", "storm", "clean"]

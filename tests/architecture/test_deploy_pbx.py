@@ -43,6 +43,15 @@ def test_the_service_of_asterisk_follows_the_file_that_the_engine_writes() -> No
 
 def test_the_example_settings_of_the_script_are_what_it_reads() -> None:
     folder = DEPLOY / "asterisk"
-    told = set(re.findall(r"^(CALLBRIDGE_\w+)=", (folder / "callbridge-cdr.conf.example").read_text(), re.MULTILINE))
-    assert told == {"CALLBRIDGE_URL", "CALLBRIDGE_SECRET"}
+    told = set(re.findall(r"^([A-Z_]+)=", (folder / "callbridge-cdr.conf.example").read_text(), re.MULTILINE))
+    assert told == {"CDR_POST_URL", "CDR_POST_SECRET"}
     assert all(f"${{{name}-}}" in (folder / "callbridge-cdr").read_text() for name in told)
+
+
+def test_no_setting_of_a_script_looks_like_one_of_callbridge_itself() -> None:
+    """Where both run on one machine, an unknown CALLBRIDGE_* name would keep callbridge from starting."""
+    for file in DEPLOY.rglob("*"):
+        if file.is_file():
+            named = set(re.findall(r"CALLBRIDGE_[A-Z_]+", file.read_text()))
+            own = {name for name in named if not name.startswith(("CALLBRIDGE_SOURCES_", "CALLBRIDGE_CONFIG"))}
+            assert file.parent.name not in {"asterisk", "freeswitch", "uis", "3cx"} or not own, file

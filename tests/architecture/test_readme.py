@@ -60,3 +60,8 @@ def test_links_within_the_repository_lead_somewhere() -> None:
 
 def test_nothing_is_left_to_be_filled_in() -> None:
     assert not re.search(r"\(figures\)|TODO|FIXME|\?\?\?", README)
+
+
+def test_the_worked_example_of_a_preset_is_the_one_that_the_tests_run() -> None:
+    shown = README[README.index('```toml\nname = "acme"') :].removeprefix("```toml\n").partition("```")[0]
+    assert shown == (Path(__file__).parents[1] / "fixtures" / "own_presets" / "acme.toml").read_text()

@@ -101,7 +101,12 @@ def rig(directory: Path, *, accounts: int = 1, requests_per_second: float = 7) -
     directory.mkdir(parents=True, exist_ok=True)
     redis = RedisServer(directory)
     crm = free_port()
-    env = {"CALLBRIDGE_REDIS__URL": redis.url, "CALLBRIDGE_LOG__LEVEL": "info"}
+    env = {
+        "CALLBRIDGE_REDIS__URL": redis.url,
+        "CALLBRIDGE_REDIS__ACCEPT_OLD": "true",
+        "CALLBRIDGE_DATA_DIR": str(directory / "var"),
+        "CALLBRIDGE_LOG__LEVEL": "info",
+    }
     for number in range(accounts):
         name = f"A{number}"
         env |= {

@@ -146,6 +146,10 @@ async def details(office: Office) -> dict[str, list[str]]:
         ("asterisk", "timezone", {"SOURCES__OFFICE__HOLD": "10s", "SOURCES__OFFICE__TIMEZONE": "UTC"}),
         ("zadarma", "timezone", {"SOURCES__OFFICE__TIMEZONE": "UTC"}),
         ("preset:plivo", "public_url", {"RECEIVER__PUBLIC_URL": "https://hooks.example.com"}),
+        *(
+            (f"preset:{name}", "hold", {"SOURCES__OFFICE__HOLD": "10s"})
+            for name in ("telphin", "dialpad", "wildix", "zoom")
+        ),
     ],
 )
 async def test_what_a_pbx_needs_to_be_told_right_is_a_warning_until_it_is_set(

@@ -414,6 +414,18 @@ def test_a_preset_with_a_wrong_signature_is_refused(office: Office, pigeon: str,
     assert ended.json["answer"]["status"] == 401
 
 
+def test_a_wrong_signature_is_told_beside_the_right_one(office: Office, pigeon: str) -> None:
+    body = json.dumps(CALL).encode()
+    ended = attempt(office, pigeon, body, "--secret", "coo-coo-coo", headers={"X-Pigeon": "00" * 32})
+    told = {step["name"]: step["detail"] for step in ended.json["steps"]}
+    right = hmac.new(b"coo-coo-coo", body, hashlib.sha256).hexdigest()
+    assert told["auth hmac looked for"] == f"header x-pigeon: found {'00' * 32}"
+    assert right in told["auth hmac expected"]
+    assert {steps(ended)[name] for name in told if name.startswith("auth hmac ")} == {None}
+    assert steps(ended)["auth hmac"] is False
+    assert "coo-coo" not in ended.out
+
+
 def test_where_one_way_of_several_holds_the_others_are_no_problem(office: Office) -> None:
     file = office.directory / "two-ways.toml"
     ways = '[{kind = "bearer"}, {kind = "hmac", parts = ["@body"], in = "@header.x-pigeon"}]'

@@ -180,3 +180,57 @@ def test_nobody_there_is_a_problem_in_one_line(office: Office) -> None:
     assert (ended.code, ended.out) == (1, "")
     assert len(ended.err.splitlines()) == 1
     assert "no answer from" in ended.err
+
+
+PIGEON = """
+name = "pigeon"
+title = "Pigeon PBX"
+auth.any_of = [{{kind = "path_token"}}]
+select.by = "what"
+select.finished = ["done"]
+[map]
+ref = "call"
+direction = {{value = "way", table = {{inbound = "inbound", outbound = "outbound"}}}}
+phone = "who"
+started_at = {{value = "at", format = "DD/MM/YYYY hh:mm:ss"}}
+{samples}
+"""
+TELLS = '''
+[[samples]]
+event = "done"
+body = """{{"what": "{what}", "call": "{{id}}", "way": "{{direction}}", "who": "{{phone}}", "at": "{{{at}}}"}}"""
+'''
+
+
+def a_pigeon(office: Office, name: str, samples: str) -> str:
+    file = office.directory / f"{name}.toml"
+    file.write_text(PIGEON.format(samples=samples))
+    office.without("SOURCES")
+    given = {"PROVIDER": str(file), "ACCOUNT": "main", "PATH_TOKEN": "a-secret-segment", "TIMEZONE": "Asia/Almaty"}
+    office.env |= {f"CALLBRIDGE_SOURCES__PBX__{setting}": value for setting, value in given.items()}
+    return str(file)
+
+
+async def test_samples_with_a_time_of_their_own_form_are_sent(receiving: Receiving) -> None:
+    file = a_pigeon(receiving.office, "fine", TELLS.format(what="done", at="started:DD/MM/YYYY hh:mm:ss"))
+    ended = await receiving.send(file, "--count", "3")
+    assert (ended.code, ended.err) == (0, "")
+    assert {call["state"] for call in await receiving.stored()} == {"queued"}
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "told"),
+    [
+        ("other-form", TELLS.format(what="done", at="started_text"), "sample done: started_at (at)"),
+        ("no-such-event", TELLS.format(what="gone", at="started:DD/MM/YYYY hh:mm:ss"), "comes out as ignored"),
+        ("half-json", TELLS.format(what='done" ', at="started_text"), "is not JSON"),
+        ("silent", "", "has no [[samples]]"),
+    ],
+)
+async def test_samples_that_the_preset_itself_cannot_read_are_not_sent(
+    receiving: Receiving, name: str, samples: str, told: str
+) -> None:
+    ended = await receiving.send(a_pigeon(receiving.office, name, samples))
+    assert ended.code == 2
+    assert told in ended.err
+    assert await receiving.stored() == []

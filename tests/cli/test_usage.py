@@ -28,7 +28,8 @@ EVERY_COMMAND = commands(get_command(app))
 
 def test_the_commands_of_the_contract_exist() -> None:
     expected = {
-        "accounts", "up", "demo", "receiver", "worker", "check", "status", "send", "calls", "dead", "uncertain", "sim", "config", "providers", "users", "epoch",
+        "accounts", "up", "demo", "receiver", "worker", "check", "status", "send", "calls", "dead", "uncertain",
+        "sim", "config", "providers", "users", "epoch",
     }  # fmt: skip
     assert {path[0] for path in EVERY_COMMAND if path} == expected
     for group, inner in {

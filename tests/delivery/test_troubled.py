@@ -15,6 +15,8 @@ from callbridge.amocrm.exchange import build_session
 from callbridge.breaker import FAILURES_IN_A_ROW, RAMP_BACKLOG, TRIAL_CALLS, Phase
 from callbridge.delivery.batching import CAREFUL, CAREFUL_FOR
 from callbridge.delivery.drains import Drains
+from callbridge.delivery.ports import Permit
+from callbridge.errors import AccountSlowed
 from callbridge.outcome import Settlement, State
 from callbridge.sim.config import SimConfig
 from callbridge.sim.crm import CrmSim
@@ -104,6 +106,21 @@ async def test_a_trial_while_others_would_like_to_send_is_alone(office: Office) 
     first, second = [seen for seen in office.crm.requests if seen.method == "POST"][:2]
     assert second.at - first.at >= 0.3
     assert await office.states() == ["delivered"] * 60
+
+
+async def test_a_trial_that_was_not_sent_is_free_for_the_next(office: Office) -> None:
+    await office.known_calls(1)
+    await open_breaker(office)
+
+    async def authorise(permit: Permit) -> None:
+        await permit()
+        office.stopping.set()
+        raise AccountSlowed(900)
+
+    office.work._drain._crm.authorise = authorise  # type: ignore[method-assign] # slowed after the token was renewed
+    await office.work.drain()
+    assert (posts(office), await office.states()) == ([], ["queued"])
+    assert await breaker(office) is Phase.OPEN, "no trial is under way"
 
 
 async def test_an_answer_that_is_no_failure_closes_it(office: Office) -> None:

@@ -56,7 +56,8 @@ async def n5_power_cuts(
         return reported(
             "N5", f"power cuts, {level}: " + ("0 acked lost" if level == "always" else "loses, and says what it is"), seed,
             Verdict(len(lost), 0, 0, ()), *problems[:10],
-            cuts=place.kills["power cut"], acknowledged=len(place.acknowledged), bytes_forgotten=forgotten, shown=sorted(shown),
+            cuts=place.kills["power cut"], acknowledged=len(place.acknowledged), bytes_forgotten=forgotten,
+            shown=", ".join(sorted(shown)),
         )  # fmt: skip
 
 
@@ -100,7 +101,7 @@ async def n19_torn_files(directory: Path, seed: int, *, files: int, steps: int =
 
 def _tear(directory: Path, dice: Random) -> int:
     """Cuts the last file of the log at a random place; returns where."""
-    (log,) = [file for file in directory.rglob("*.aof") if ".incr." in file.name]
+    (log,) = [file for file in directory.rglob("*.aof") if file.name == "appendonly.aof" or ".incr." in file.name]
     size = dice.randrange(1, log.stat().st_size)
     os.truncate(log, size)
     return size

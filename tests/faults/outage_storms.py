@@ -83,9 +83,8 @@ async def n8_memory_full(directory: Path, seed: int, *, spool: bool, extra: int 
     async with town(directory, seed, CALLBRIDGE_RECEIVER__SPOOL_SIZE=size, **env) as place:
         url = await place.receiver()
         async with connected(place.redis.url) as redis:
-            limit = (await redis.info("memory"))["used_memory"] + extra
-            await redis.config_set("maxmemory", limit)
-            full = await _fill(place, redis, url, f"n8-{seed}", limit)
+            await redis.config_set("maxmemory", (await redis.info("memory"))["used_memory"] + extra)
+            full = await _fill(place, url, f"n8-{seed}")
             stored = await redis.zcard(f"{ROOT}index")
             await redis.config_set("maxmemory", 1_000_000)
             for number in range(2):
@@ -107,15 +106,13 @@ async def n8_memory_full(directory: Path, seed: int, *, spool: bool, extra: int 
         )  # fmt: skip
 
 
-async def _fill(place: Town, redis: Redis, url: str, name: str, limit: int) -> bool:
+async def _fill(place: Town, url: str, name: str) -> bool:
     """Sends until Redis takes no more; True when that came about."""
     for wave in range(200):
-        refs = [f"{name}-{wave}-{n}" for n in range(200)]
-        await place.send(url, refs, senders=20, insist=False)
-        at_the_door = place.answers["503"] or _spooled(place.directory)
-        if at_the_door:
+        await place.send(url, [f"{name}-{wave}-{n}" for n in range(200)], senders=20, insist=False)
+        if place.answers["503"] or _spooled(place.directory):
             return True
-    return (await redis.info("memory"))["used_memory"] >= limit
+    return False
 
 
 def _spooled(directory: Path) -> int:

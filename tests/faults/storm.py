@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -41,6 +43,8 @@ def main() -> int:
         parser.error(
             f"no such scenario: {', '.join(sorted(unknown))}; there are {', '.join(sorted(everything, key=_number))}"
         )
+    # What parts of the bridge that run in this very process have to say is no news here.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory(prefix="callbridge-storm-") as scratch:
         runs = [(name, part, run) for name in chosen for part, run in everything[name].items()]
         reports = [_run(name, part, run, asked.seed, asked.keep or Path(scratch)) for name, part, run in runs]

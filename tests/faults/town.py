@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
-import select
 import signal
 import time
 from collections import Counter
@@ -35,77 +33,13 @@ from callbridge.store.scripts import Scripts
 from callbridge.store.tally import RedisTally
 from faults.checker import Evidence, Verdict, judge
 from faults.nursery import NURSERY
+from faults.offices import QUICK, TOKEN, office, source_named
 from faults.powercut import ForgetfulRedis
+from faults.role import Role
 from support.redis_server import RedisServer, accepting, free_port
 from support.webhooks import SECRET, signed
 
-TOKEN = "token-of-the-storm"
-QUICK = {
-    "HASTE": "0.25",
-    "CALLBRIDGE_LOG__FORMAT": "json",
-    "CALLBRIDGE_LOG__LEVEL": "warning",
-    "CALLBRIDGE_DELIVERY__LEASE": "1500ms",
-    "CALLBRIDGE_DELIVERY__REQUEST_TIMEOUT": "1s",
-    "CALLBRIDGE_DELIVERY__SETTLE_DELAY": "500ms",
-    "CALLBRIDGE_DELIVERY__PROBE_AFTER": "500ms",
-}
-
-
-def _office(number: int, crm: str, batch: int) -> dict[str, str]:
-    """One account of the CRM and the source that delivers to it: main and office, a1 and s1, ..."""
-    account = f"CALLBRIDGE_ACCOUNTS__{'MAIN' if not number else f'A{number}'}__"
-    source = f"CALLBRIDGE_SOURCES__{source_named(number).upper()}__"
-    return {
-        f"{account}URL": crm,
-        f"{account}TOKEN": f"{TOKEN}-{number}",
-        f"{account}REQUESTS_PER_SECOND": "50",
-        f"{account}NO_MATCH__POLICY": "record",
-        f"{account}MAX_BATCH": str(batch),
-        f"{source}PROVIDER": "generic",
-        f"{source}SECRET": SECRET,
-        f"{source}ACCOUNT": "main" if not number else f"a{number}",
-    }
-
-
-def source_named(number: int) -> str:
-    return f"s{number}" if number else "office"
-
-
-@dataclass
-class Role:
-    """One process of the bridge; its successors have its name and settings. Held by a handle, not by its number: a number
-    may be somebody else's by the time it is killed.
-    """
-
-    name: str
-    kind: str
-    env: dict[str, str]
-    pid: int = 0
-    handle: int = -1
-
-    def begun(self, pid: int) -> None:
-        self.forget()
-        self.pid = pid
-        with contextlib.suppress(ProcessLookupError):  # it may be over already
-            self.handle = os.pidfd_open(pid)
-
-    @property
-    def alive(self) -> bool:
-        if self.handle < 0:
-            return False
-        poll = select.poll()
-        poll.register(self.handle, select.POLLIN)
-        return not poll.poll(0)
-
-    def signal(self, what: signal.Signals) -> None:
-        if self.handle >= 0:
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.handle, what)
-
-    def forget(self) -> None:
-        if self.handle >= 0:
-            os.close(self.handle)
-        self.handle = -1
+__all__ = ["TOKEN", "Town", "a_body", "town"]
 
 
 @dataclass
@@ -340,7 +274,7 @@ async def town(
         "CALLBRIDGE_DATA_DIR": str(directory / "var"),
     }
     for number, sim in enumerate(sims):
-        settings |= _office(number, sim.url, batch)
+        settings |= office(number, sim.url, batch)
     made = Town(directory, seed, sims, server, settings | env)
     try:
         yield made

@@ -221,7 +221,8 @@ async def test_the_rate_is_shared_by_all_workers(bridge: Bridge, crm: CrmSim) ->
     await until(lambda: len(crm.notes) == 120)
     times = sorted(seen.monotonic for seen in crm.requests)
     assert len(times) >= 24
-    assert all(later - earlier > 1 for earlier, later in zip(times, times[7:], strict=False))
+    # Eight slots span more than a second; a tenth of it is left to the noise of a busy machine on the way to the CRM.
+    assert min(later - earlier for earlier, later in zip(times, times[7:], strict=False)) > 0.9
 
 
 @pytest.mark.parametrize("durability", ["always", "everysec"])

@@ -62,12 +62,12 @@ class Pbx:
     def environment(self) -> dict[str, str]:
         conf = self.directory / "callbridge-cdr.conf"
         quoted = self.secret.replace("'", "'\\''")
-        conf.write_text(f"CALLBRIDGE_URL='http://127.0.0.1:{self.port}/hooks/pbx'\nCALLBRIDGE_SECRET='{quoted}'\n")
+        conf.write_text(f"CDR_POST_URL='http://127.0.0.1:{self.port}/hooks/pbx'\nCDR_POST_SECRET='{quoted}'\n")
         names = {
-            "CALLBRIDGE_CDR_CONF": conf,
-            "CALLBRIDGE_SPOOL": self.spool,
-            "CALLBRIDGE_PAUSE": 0,
-            "CALLBRIDGE_TRIES": self.tries,
+            "CDR_POST_CONF": conf,
+            "CDR_POST_SPOOL": self.spool,
+            "CDR_POST_PAUSE": 0,
+            "CDR_POST_TRIES": self.tries,
         }
         return (
             {"PATH": os.environ["PATH"], "HOME": str(self.directory)}

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 import structlog
 
+from callbridge.intake import http
 from support.webhooks import signed
 
 HEAD = b"POST /hooks/office HTTP/1.1\r\nHost: x\r\n"
@@ -88,3 +89,18 @@ async def test_a_stopping_receiver_answers_what_comes_on_open_connections_and_sa
     with pytest.raises(aiohttp.ClientConnectorError):
         await polite.session.get(f"{polite.url}/livez")
     await stopping
+
+
+async def test_a_first_request_has_less_time_than_a_connection_that_has_proved_itself(polite, monkeypatch):
+    """`polite` keeps idle connections far longer than the test waits."""
+    monkeypatch.setattr(http, "FIRST_HEAD", 0.2)
+    async with asyncio.timeout(5):  # a connection that has proved itself is kept for fifteen
+        for start in (b"", HEAD + b"X: y\r\n"):
+            assert await polite.raw(start) == b""
+    reader, writer = await asyncio.open_connection(*polite.url.removeprefix("http://").split(":"))
+    for _ in range(2):
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        await reader.readexactly(len(b'{"ok":true}'))
+        await asyncio.sleep(0.4)
+    writer.close()

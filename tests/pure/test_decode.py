@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callbridge.errors import Undecodable
-from callbridge.intake.decode import _decode_carefully, decode_form, decode_json, split_array
+from callbridge.intake.decode import MAX_STRING, _decode_carefully, decode_form, decode_json, split_array
 
 QUICK = settings(max_examples=200, deadline=None)
 
@@ -184,3 +184,12 @@ def test_no_number_comes_out_infinite():
     value = decode_json(b"[1e308, -1e308, 5e-324]")
     assert isinstance(value, list)
     assert all(isinstance(number, float) and math.isfinite(number) for number in value)
+
+
+@pytest.mark.parametrize("longest", [MAX_STRING, 20_000])
+@pytest.mark.parametrize("written", ['"%s"', '["%s"]', '{"a": "%s"}', '{"%s": 1}', '[{"a": ["%s"]}]'])
+def test_a_sender_may_be_allowed_longer_strings_and_no_longer_ones(written: str, longest: int) -> None:
+    body = (written % ("x" * longest)).encode()
+    assert decode_json(body, string=longest) == json.loads(body)
+    with pytest.raises(Undecodable, match=f"a string of more than {longest} characters"):
+        decode_json((written % ("x" * (longest + 1))).encode(), string=longest)

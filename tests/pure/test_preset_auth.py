@@ -317,6 +317,9 @@ def test_plivos_own_library_signs():
     request = a_request(urlencode(fields).encode(), {"x-plivo-signature-v2": v2, "x-plivo-signature-v2-nonce": "n-2"})
     assert outcome(provider, request) is None
     assert outcome(provider, request, public_url="https://other.example.com") == "bad_signature"
+    for beside in ("", "forged"):  # V2 says nothing of the fields: never in place of a V3 that is there
+        both = dataclasses.replace(request, headers={**request.headers, "x-plivo-signature-v3": beside})
+        assert outcome(provider, both) in {"bad_signature", "no_signature"}
 
 
 def test_a_path_token_does_not_stand_in_for_a_secret_that_is_set():

@@ -175,3 +175,37 @@ def test_a_file_of_ones_own_is_found_by_its_path(tmp_path: Path, monkeypatch):
 def test_a_preset_never_changes():
     with pytest.raises(ValueError, match="frozen"):
         read(LEAST.encode(), "mine.toml").name = "other"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('kind = "bearer"', 'kind = "hmacs"', "auth.all_of[0]: kind = 'hmacs' is not known here; it is one of path_token, "),
+        ('kind = "bearer"', 'kind = "hmacs"', "digest, hmac, ed25519"),
+        ('kind = "bearer"', "kind = 3", "kind = '3' is not known here"),
+        ('name = "mine"', 'name = "Klang PBX"', "name: is 1 to 32 small letters a-z, digits and -"),
+        ('name = "mine"', "name = 3", "name: is a text, in quotes"),
+        ('title = "Mine"', f'title = "{"x" * 101}"', "title: is at most 100 characters long"),
+        ('phone = "number"', 'phone = "number"\nunique = "maybe"', "map.unique: is true or false"),
+        ('phone = "number"', "phone = 3", "map.phone: is a table, in { }"),
+        ('phone = "number"', 'phone = "number"\nduration = {value = "d", unit = "mm:ss"}', "is one of s, ms, min, hms"),
+        ('direction = "way"', "direction = []", "map.direction: has at least 1 entry"),
+        ('phone = "number"', 'phone = "number"\n[accept]\nmethods = ["PUT"]', "accept.methods[0]: is one of POST, GET"),
+        ('phone = "number"', 'phone = "number"\n[select]\nfinished = "x"', "select.finished: is a list, in [ ]"),
+        ('phone = "number"', 'phone = "number"\n[reply]\nstatus = 404', "reply.status: is at most 299"),
+        ('phone = "number"', 'phone = "number"\n[reply]\nstatus = "ok"', "reply.status: is a whole number"),
+        ('phone = "number"', 'phone = "number"\n[[samples]]\nevent = "a b"\nbody = ""', "[0].event: is 1 to 64 letters"),
+        ('phone = "number"', 'phone = "number"\n[[samples]]\nevent = "a"\npath = "x"\nbody = ""', "path: begins with /"),
+        ('phone = "number"', 'phone = "number"\nvoicemail = {value = "x", gt = "a"}', "map.voicemail.gt: is a number"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_told_in_words_with_what_may_stand_there(old, new, told):
+    said = refused(LEAST.replace(old, new))
+    assert told in said
+    assert not any(jargon in said for jargon in ("Input", "String", "Tuple", "valid", "pattern", "instance"))
+
+
+def test_a_list_whose_only_element_is_wrong_is_told_once():
+    assert refused(
+        LEAST.replace('direction = "way"', 'direction = {if = {value = "x", equals = "y"}, then = "in"}')
+    ) == ("mine.toml: map.direction[0].then: is one of inbound, outbound, internal")

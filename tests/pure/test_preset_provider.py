@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
+import hmac
 import json
 from pathlib import Path
 from urllib.parse import urlencode
@@ -497,9 +499,9 @@ def test_the_worked_example_reads_what_it_says():
     assert event.call.direction is Direction.INTERNAL
 
 
-def steps(provider, request, source) -> dict[str, str]:
+def steps(provider, request, source, now=NOW) -> dict[str, str]:
     assert isinstance(provider, Explains)
-    return {step.name: step.text for step in provider.explain(request, source, NOW)}
+    return {step.name: step.text for step in provider.explain(request, source, now)}
 
 
 def test_the_way_of_a_request_is_told_step_by_step():
@@ -515,6 +517,70 @@ def test_the_way_of_a_request_is_told_step_by_step():
     assert told["broken"] == "duration (call.talk_ms) is a number"
     assert steps(provider_named(OWN), a_request(b"{"), source)["read"].startswith("is not JSON")
     assert "abc" in steps(provider_named(OWN), a_request(method="GET", query="challenge=abc"), source)["handshake"]
+
+
+SIGNED_TIME = "1790000101"
+
+
+def signed(secret: str, *, header: str = "x-acme-signature", out: str = "hex", **changes):
+    """A webhook of Acme's, signed right or in one of the ways in which people get it wrong."""
+    body = json.dumps(acme(**changes)).encode()
+    made = hmac.digest(secret.encode(), SIGNED_TIME.encode() + b"." + body, "sha256")
+    value = made.hex() if out == "hex" else base64.b64encode(made).decode()
+    return a_request(body, {"x-acme-time": SIGNED_TIME, header: f"sha256={value}"})
+
+
+def hinted(request, **changes):
+    source = a_source(**({"provider": OWN, "secrets": ("the-secret",), "timezone": "Europe/Berlin"} | changes))
+    return steps(provider_named(OWN), request, source, now=int(SIGNED_TIME) + 5)
+
+
+def test_a_wrong_signature_is_told_beside_the_right_one_and_what_was_signed():
+    told = hinted(signed("another"))
+    right = signed("the-secret").headers["x-acme-signature"]
+    assert told["auth hmac"] == "bad_signature"
+    assert (
+        told["auth hmac looked for"]
+        == f"header x-acme-signature: found {signed('another').headers['x-acme-signature']}"
+    )
+    assert told["auth hmac signed"].startswith(
+        '@header.x-acme-time + \'.\' + @body, which is: 1790000101.{"event": "call.hangup"'
+    )
+    assert told["auth hmac signed"].endswith("...")
+    assert len(told["auth hmac signed"]) < 260
+    assert told["auth hmac expected"].startswith(f"hex {right}; b64 (not in out) sha256=")
+    assert "what came is" not in told["auth hmac expected"]
+
+
+def test_a_signature_that_is_written_otherwise_is_recognised():
+    assert hinted(signed("the-secret", out="b64"))["auth hmac expected"].endswith("; what came is b64")
+
+
+def test_a_header_that_is_not_there_is_told():
+    told = hinted(signed("the-secret", header="x-acme-sig"))
+    assert told["auth hmac looked for"] == "header x-acme-signature: not found"
+
+
+def test_a_signature_that_holds_needs_no_hints():
+    told = hinted(signed("the-secret"))
+    assert told["verified"] == "it is from whom it says"
+    assert not [name for name in told if name.startswith("auth hmac ")]
+
+
+def test_hints_hide_the_secret_wherever_it_stands_before_anything_is_cut():
+    for length in range(120, 150):
+        request = signed("x", uid="a" * length + "the-secret", path="the-secret")
+        told = " ".join(hinted(request).values())
+        assert "the-s" not in told, length
+    digest = (
+        'name = "d"\ntitle = "D"\n[auth]\nall_of = [{kind = "digest", parts = ["@secret", "@body"], in = "s"}]\n'
+        '[map]\nref = "id"\ndirection = "inbound"\nphone = "n"\n'
+    )
+    provider = PresetProvider("d.toml", read(digest.encode(), "d.toml"))
+    told = steps(provider, a_request(b'{"s":"0"}'), a_source(secrets=("abc",)))
+    assert told["auth digest signed"] == '@secret + @body, which is: [secret]{"s":"0"}'
+    right = hashlib.sha256(b'abc{"s":"0"}').hexdigest()
+    assert f"hex {right}" in told["auth digest expected"]
 
 
 def test_no_secret_is_told():
@@ -591,3 +657,10 @@ def test_every_shipped_preset_has_a_refused_a_repeated_and_a_hostile_fixture(nam
     assert any("refused" in case.expected for case in told)
     assert any("repeats" in case.expected for case in told)
     assert any(case.name.startswith("hostile") for case in told)
+
+
+LONG_LOGIN = f"{'a' * 242}@example.com"
+
+
+def test_whoever_took_the_call_may_have_a_name_as_long_as_an_address():
+    assert call_of('extension = "who"', CALL | {"who": LONG_LOGIN}).extension == LONG_LOGIN

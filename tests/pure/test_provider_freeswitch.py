@@ -395,3 +395,11 @@ def test_a_source_needs_a_secret_or_a_path_token():
     with pytest.raises(Misconfigured):
         FREESWITCH.check(a_source(provider="freeswitch", secrets=()))
     verify(secrets=(), path_token="t")
+
+
+@pytest.mark.parametrize("values_encoded", [False, True])
+def test_a_long_session_description_costs_nobody_the_call(values_encoded):
+    sdp = "v=0\r\n" + "a=candidate:1 1 udp 2130706431 198.51.100.7 40000 typ host\r\n" * 340
+    assert len(sdp) > 20_000
+    record = a_record({"switch_r_sdp": sdp, "sip_local_sdp_str": sdp}, values_encoded=values_encoded)
+    assert the_event(record).call == the_event(a_record(values_encoded=values_encoded)).call

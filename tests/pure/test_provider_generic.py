@@ -265,3 +265,10 @@ def test_a_bearer_source_does_not_take_a_signature():
     body = b"{}"
     with pytest.raises(Unauthenticated, match="bearer"):
         GENERIC.verify(a_request(body, signed(body)), a_source(auth="bearer"), NOW)
+
+
+LONG_LOGIN = f"{'a' * 242}@example.com"
+
+
+def test_whoever_took_the_call_may_have_a_name_as_long_as_an_address():
+    assert the_call(extension=LONG_LOGIN).extension == LONG_LOGIN

@@ -186,7 +186,7 @@ def test_json_is_read_like_a_form():
     [
         ("callid", ""), ("callid", "x" * 300), ("callid", "a\x1bb"), ("type", ""), ("type", "sideways"),
         ("duration", "soon"), ("duration", "-1"), ("duration", "999999999"), ("start", "tomorrow"), ("phone", "9" * 65),
-        ("ext", "1" * 65),
+        ("ext", "1" * 255),
     ],
 )  # fmt: skip
 def test_a_wrong_value_makes_it_undecodable_with_the_field_named(field, value):
@@ -229,3 +229,10 @@ def test_other_commands_are_ignored_and_answered_with_an_empty_object(cmd):
 def test_a_body_without_a_command_is_undecodable():
     with pytest.raises(Undecodable, match="cmd is missing"):
         read({"crm_token": TOKEN})
+
+
+LONG_LOGIN = f"{'a' * 242}@example.com"
+
+
+def test_whoever_took_the_call_may_have_a_name_as_long_as_an_address():
+    assert the_call(ext=None, user=LONG_LOGIN).extension == LONG_LOGIN

@@ -178,7 +178,7 @@ def test_what_is_no_web_address_is_no_link(url):
     [
         ("event", ""), ("uuid", ""), ("uuid", "x" * 300), ("uuid", "a\x1bb"), ("direction", ""), ("direction", "both"),
         ("dialog_duration", "soon"), ("dialog_duration", "99999999"), ("date", "then"), ("date", "17"),
-        ("caller", "9" * 65), ("callee", "9" * 65),
+        ("caller", "9" * 65), ("callee", "9" * 255),
     ],
 )  # fmt: skip
 @WRAPPINGS

@@ -12,9 +12,11 @@ from callbridge.call import CallStatus, Direction, phone_tail
 from callbridge.intake.providers import provider_named
 from callbridge.intake.providers.base import Finished, Recording
 from callbridge.intake.providers.preset import PresetProvider
+from callbridge.presets import times
 from callbridge.presets.load import load, read, shipped
 from callbridge.sim.speakers.base import Auth, Credentials, Story, Told
 from callbridge.sim.speakers.preset import PresetSpeaker, preset_speaker
+from callbridge.sim.speakers.preset_words import filled
 from support.webhooks import FIXTURES, NOW, SECRET, a_request, a_source
 
 HOOK = "https://hooks.example.com/hooks/office"
@@ -203,7 +205,57 @@ def test_what_cannot_be_signed_is_said(auth, credentials, told):
 
 
 def test_a_preset_without_samples_has_nothing_to_tell():
-    speaker = PresetSpeaker(load(str(FIXTURES / "own_presets" / "acme.toml")), "acme.toml")
+    speaker = PresetSpeaker(own('any_of = [{kind = "bearer"}]'), "own.toml")
     story = Story("s", True, "+7", "1", "+7", 1_790_000_000, 1, 1, "answered", False)
     with pytest.raises(ValueError, match="give a body with --file"):
         speaker.tell(story, "UTC")
+
+
+ACME = FIXTURES / "own_presets" / "acme.toml"
+
+
+@settings(deadline=None, max_examples=60)
+@given(story=STORIES)
+def test_samples_with_a_time_of_their_own_form_come_out_as_they_were_told(story):
+    preset = load(str(ACME))
+    source = a_source(provider=str(ACME), secrets=(SECRET,), timezone="Asia/Almaty")
+    speaker = PresetSpeaker(preset, "acme.toml")
+    credentials = Credentials(secret=SECRET, hook=HOOK, timezone="Asia/Almaty")
+    for told in speaker.tell(story, "Asia/Almaty"):
+        event = received(
+            PresetProvider("acme.toml", preset), speaker.sign(told, credentials, now=NOW, message_id="m"), source
+        )
+        assert isinstance(event, Recording if told.late else Finished)
+        if not told.late:
+            assert (event.call.started_at, event.call.duration) == (story.started, story.talk)
+            assert (event.call.status == "answered") is (story.talk > 0)
+
+
+WORDS = {"started": "1790000010", "ended": "1790043210", "id": "7"}
+
+
+@pytest.mark.parametrize(
+    ("text", "filled_in"),
+    [
+        ("{started:DD/MM/YYYY hh:mm:ss}", "21/09/2026 16:13:30"),
+        ("{started:DD.MM.YY}|{started:hh:mm}", "21.09.26|16:13"),
+        ("{started:MM/DD/YYYY hh:mm:ss AM}", "09/21/2026 04:13:30 PM"),
+        ("{ended:YYYYMMDDhhmmsszz}", "20260922041330+02:00"),
+        ('{"a":{started:YYYY-MM-DDThh:mm:sszz},"b":{id}}', '{"a":2026-09-21T16:13:30+02:00,"b":7}'),
+        ('{"answered": {"x": 1}, "ended":"DD"}', '{"answered": {"x": 1}, "ended":"DD"}'),
+        ("{answered:DD} {phone:DD} {started:} {ended: 1}", "{answered:DD} {phone:DD} {started:}  1"),
+    ],
+)
+def test_a_moment_is_written_in_the_form_that_is_asked_for(text, filled_in):
+    assert filled(text, WORDS, "Europe/Berlin") == filled_in
+
+
+@given(
+    st.integers(1_000_000_000, 2_000_000_000),
+    st.sampled_from(
+        ["DD.MM.YYYY hh:mm:ss zz", "MM/DD/YY hh:mm:ss AM zz", "YYYYMMDDhhmmsszz", "zz YYYY-MM-DD hh:mm:ss"]
+    ),
+    st.sampled_from(["Europe/Berlin", "Asia/Almaty", "America/St_Johns", "UTC"]),
+)
+def test_what_a_pattern_writes_it_reads(at, pattern, zone):
+    assert times.moment(times.told(at, pattern, zone), pattern, "UTC") == at

@@ -20,8 +20,9 @@ TIMES = 1_000
 
 @pytest.mark.parametrize("replicas", [0, 1])
 async def test_given_up_anywhere_a_thousand_times_no_answer_is_mixed_up(
-    redis_server: RedisServer, replicas: int
+    redis_server: RedisServer, replicas: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("callbridge.store.scripts.REPLICAS_WITHIN", 1)
     pool = pool_of(redis_server.url, patience=2, connections=3)
     redis = Redis(connection_pool=pool)
     await redis.flushall()

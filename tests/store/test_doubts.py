@@ -52,7 +52,7 @@ async def test_a_call_to_send_again_waits_with_fresh_time_and_its_first_request_
     [call_id] = await bench.bring_to(origin, reason="unknown_outcome")
     assert await resolve(doubts, Verdict.RESEND, call_id) == {call_id}
     assert (await bench.get(call_id)).state == "retrying"
-    assert await bench.places(call_id) == ["due:main"]
+    assert await bench.places(call_id) == ["bulk:main"]
     assert (await bench.records.story(call_id))[-1]["may_duplicate"] is True
     [claimed] = (await bench.claim()).calls
     assert (claimed.id, claimed.attempts) == (call_id, 1)

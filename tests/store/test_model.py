@@ -43,7 +43,7 @@ EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "20"))
 STEPS = int(os.environ.get("MODEL_STEPS", "50"))
 
 ACCOUNTS = st.sampled_from(("main", "other"))
-REFS = st.integers(0, 11)
+REFS = st.integers(0, 5)
 TALK = st.sampled_from((0, 42, 90))
 """Three legs that a call may have."""
 
@@ -178,7 +178,9 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._hands)
     @rule(data=st.data(), again=st.booleans())
     def mark(self, data: st.DataObject, again: bool) -> None:
-        hand = data.draw(st.sampled_from(self._hands))
+        self._mark(data.draw(st.sampled_from(self._hands)), again=again)
+
+    def _mark(self, hand: Hand, *, again: bool) -> None:
         if not (again and hand.batch):
             self._batches += 1
             hand.batch = f"b-{self._batches}"
@@ -194,15 +196,17 @@ class StoreMachine(RuleBasedStateMachine):
     def settle(self, data: st.DataObject, to: State, unknown: bool, keep: bool) -> None:
         hand = data.draw(st.sampled_from(self._hands))
         ids = data.draw(st.lists(st.sampled_from(hand.ids), min_size=1, unique=True))
-        reason = "unknown_outcome" if unknown and to is State.DEAD else "test"
+        self._settle(hand, ids, to, "unknown_outcome" if unknown and to is State.DEAD else "test")
+        if not keep:
+            self._hands.remove(hand)
+
+    def _settle(self, hand: Hand, ids: list[CallId], to: State, reason: str) -> None:
         expected = {i for i in ids if not self._may_settle(i, hand, to)}
         settled = [self._settlement(i, to, reason) for i in ids]
         assert self._wait(self._queue.settle(hand.fence, settled, {"batch": "b"})) == expected
         for call_id in set(ids) - expected:
             call = self._calls[call_id]
             call.state, call.fence, call.deaths, call.reason, call.batch = to, None, 0, reason, None
-        if not keep:
-            self._hands.remove(hand)
 
     def _settlement(self, call_id: CallId, target: State, reason: str) -> Settlement:
         if target is not State.DELIVERED:
@@ -213,7 +217,9 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._hands)
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
-        hand = data.draw(st.sampled_from(self._hands))
+        self._release(data.draw(st.sampled_from(self._hands)))
+
+    def _release(self, hand: Hand) -> None:
         ours = [i for i in hand.ids if self._is_held(i, hand, State.CLAIMED, State.SENDING)]
         assert self._wait(self._queue.release(hand.fence, hand.ids, hand.batch)) == len(ours)
         for call_id in ours:
@@ -225,7 +231,9 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def die(self, data: st.DataObject) -> None:
         """A worker with calls in hand is gone, or asleep: its leases end, and somebody sweeps."""
-        hand = data.draw(st.sampled_from(self._hands))
+        self._sleep_through(data.draw(st.sampled_from(self._hands)))
+
+    def _sleep_through(self, hand: Hand) -> None:
         gone = [i for i in hand.ids if self._is_held(i, hand, State.CLAIMED, State.SENDING)]
         self._wait(self._end_leases(gone))
         self._wait(self._queue.reclaim())
@@ -242,6 +250,23 @@ class StoreMachine(RuleBasedStateMachine):
     async def _end_leases(self, ids: list[CallId]) -> None:
         for call_id in ids:
             await self._redis.zadd(f"{ROOT}leases", {call_id: 1}, xx=True)
+
+    @precondition(lambda self: self._hands)
+    @rule(data=st.data(), to=TARGETS)
+    def wake_up_too_late(self, data: st.DataObject, to: State) -> None:
+        """A worker sleeps through its lease, another takes the calls and perhaps marks them, then the first one wakes up and
+        does all that it still had to do: nothing of it happens.
+        """
+        hand = data.draw(st.sampled_from(self._hands))
+        self._sleep_through(hand)
+        for account in {self._calls[i].account for i in hand.ids} - self._held:
+            self.claim(account, 5)
+        other = self._hands[-1]
+        if data.draw(st.booleans()) and other is not hand:
+            self._mark(other, again=False)
+        self._mark(hand, again=True)
+        self._settle(hand, hand.ids, to, "test")
+        self._release(hand)
 
     @rule(account=ACCOUNTS, size=st.integers(1, 5))
     def look(self, account: str, size: int) -> None:
@@ -295,9 +320,12 @@ class StoreMachine(RuleBasedStateMachine):
         assert self._wait(self._queue.hold(account, "test", "anna", None)) is (account not in self._held)
         self._held.add(account)
 
-    @rule(account=ACCOUNTS)
-    def resume(self, account: str) -> None:
-        assert (self._wait(self._queue.resume(account)) is not None) is (account in self._held)
+    @precondition(lambda self: self._held)
+    @rule(data=st.data())
+    def resume(self, data: st.DataObject) -> None:
+        account = data.draw(st.sampled_from(sorted(self._held)))
+        assert self._wait(self._queue.resume(account)) is not None
+        assert self._wait(self._queue.resume(account)) is None
         self._held.discard(account)
 
     # --- what holds always -------------------------------------------------------------------------------------------

@@ -195,14 +195,14 @@ def _append_beside(path: str, name: str, times: int) -> None:
 
 def test_several_receivers_append_and_take_at_once_and_each_row_is_there_once(path):
     context = multiprocessing.get_context("fork")
-    writers = [context.Process(target=_append_beside, args=(str(path), name, 100)) for name in "abc"]
+    writers = [context.Process(target=_append_beside, args=(str(path), name, 300)) for name in "abc"]
     for writer in writers:
         writer.start()
     file, taken = SpoolFile(path, ROOM), []
     while any(writer.is_alive() for writer in writers):
         taken += file.take(7, 1.0, 30)
     taken += file.take(1_000, 1.0, 30)
-    assert sorted(row for _, row in taken) == sorted(f"{name} {n}".encode() for name in "abc" for n in range(100))
+    assert sorted(row for _, row in taken) == sorted(f"{name} {n}".encode() for name in "abc" for n in range(300))
     assert [writer.exitcode for writer in writers] == [0, 0, 0]
     file.close()
 

@@ -182,7 +182,7 @@ async def test_data_that_is_still_being_read(server: RedisServer) -> None:
     )
     starting = asyncio.create_task(asyncio.to_thread(server.start))
     found: set[Trouble | str] = set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while Trouble.LOADING not in found:
             found.add(await put(server.url))
     server.kill()

@@ -20,6 +20,7 @@ from rich.progress import Progress
 from callbridge.commands.frame import Found, WrongUsage, run, settings_of
 from callbridge.commands.output import console, notes, plain
 from callbridge.commands.posting import all_accepted, post_all, told
+from callbridge.commands.selfcheck import problem_of
 from callbridge.commands.senders import HOOKS, credentials_of, hook_at, known_as, speaker_for
 from callbridge.settings import Settings
 from callbridge.sim.entities import seeded_number
@@ -92,6 +93,8 @@ def send(
             hook = hook_at(url, named, held.path_token)
             credentials = known_as(held, hook, named, settings.receiver.public_url)
         if file is None:
+            if problem := problem_of(provider, speaker, credentials, time.time()):
+                raise WrongUsage(problem)
             numbers = phone or [seeded_number(index) for index in range(50)]
             samples = traffic(speaker, credentials, count, now=time.time, seed=secrets.randbits(40), numbers=numbers)
         else:

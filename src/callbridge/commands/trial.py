@@ -161,7 +161,7 @@ def _explained(
         elif not step.name.startswith(ITEM):
             yield Stage(step.name, step.text, step.ok)
         elif verified.ok is not None:
-            yield Stage(step.name, step.text, step.ok or (None if verified.ok else False))
+            yield Stage(step.name, step.text, False if step.ok is False and not verified.ok else step.ok or None)
 
 
 def _has_credential(provider: Provider, source: Source) -> bool:

@@ -40,16 +40,18 @@ _LONG_NUMBER: Final = b"0" * 19
 """Up to 18 digits fit 64 bits whatever they are: beyond them orjson would make a float of a whole number."""
 
 
-def decode_json(body: bytes, values: int = MAX_VALUES) -> Json:
-    """The JSON value of `body`, of at most `values` values: a PBX that says everything it knows needs more of them."""
+def decode_json(body: bytes, values: int = MAX_VALUES, string: int = MAX_STRING) -> Json:
+    """The JSON value of `body`, of at most `values` values and with strings of at most `string` characters: a PBX that says
+    everything it knows needs more of both.
+    """
     if _is_plain(body, min(values, MAX_VALUES)):
         try:
             value: Json = orjson.loads(body)
         except orjson.JSONDecodeError:  # or half a surrogate pair, which we forgive
-            return _decode_carefully(body, values)
+            return _decode_carefully(body, values, string)
         if _members(value) == body.count(b":") - body.count(b"://"):
             return value
-    return _decode_carefully(body, values)
+    return _decode_carefully(body, values, string)
 
 
 def _is_plain(body: bytes, values: int) -> bool:
@@ -79,11 +81,12 @@ def _members(value: Json) -> int:
     return count
 
 
-def _decode_carefully(body: bytes, values: int = MAX_VALUES) -> Json:
+def _decode_carefully(body: bytes, values: int = MAX_VALUES, string: int = MAX_STRING) -> Json:
     text = _text(body)
     _measure(body, values)
+    reader = _READER if string == MAX_STRING else _Reader(string)
     try:
-        value: Json = _READER.decode(text)
+        value: Json = reader.decode(text)
     except json.JSONDecodeError as error:
         raise Undecodable(f"is not JSON, at character {error.pos}") from None
     return value
@@ -123,26 +126,6 @@ def _measure(body: bytes, most: int) -> None:
             raise Undecodable(f"holds more than {most} values")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Json]:
-    members = {_string(name): _value(value) for name, value in pairs}
-    if len(members) != len(pairs):
-        raise Undecodable("has an object with the same name twice")
-    return members
-
-
-def _value(value: Any) -> Any:
-    """Strings inside an object or array, cleaned; arrays have no hook of their own, and objects have been here before."""
-    if isinstance(value, str):
-        return _string(value)
-    return [_value(item) for item in value] if isinstance(value, list) else value
-
-
-def _string(text: str) -> str:
-    if len(text) > MAX_STRING:
-        raise Undecodable(f"has a string of more than {MAX_STRING} characters")
-    return text if text.isascii() else _HALF_PAIR.sub("\ufffd", text)
-
-
 def _integer(digits: str) -> int:
     return int(_number(digits))
 
@@ -167,13 +150,38 @@ def _constant(_name: str) -> float:
 class _Reader(json.JSONDecoder):
     """The scanner with our hooks; a bare string or array at the top passes no object hook."""
 
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+        super().__init__(
+            object_pairs_hook=self._object,
+            parse_int=_integer,
+            parse_float=_decimal,
+            parse_constant=_constant,
+            strict=True,
+        )
+
     def decode(self, s: str, *args: Any) -> Any:
-        return _value(super().decode(s, *args))
+        return self._value(super().decode(s, *args))
+
+    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Json]:
+        members = {self._string(name): self._value(value) for name, value in pairs}
+        if len(members) != len(pairs):
+            raise Undecodable("has an object with the same name twice")
+        return members
+
+    def _value(self, value: Any) -> Any:
+        """Strings inside an object or array, cleaned; arrays have no hook of their own, and objects have been here before."""
+        if isinstance(value, str):
+            return self._string(value)
+        return [self._value(item) for item in value] if isinstance(value, list) else value
+
+    def _string(self, text: str) -> str:
+        if len(text) > self._longest:
+            raise Undecodable(f"has a string of more than {self._longest} characters")
+        return text if text.isascii() else _HALF_PAIR.sub("\ufffd", text)
 
 
-_READER: Final = _Reader(
-    object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_constant, strict=True
-)
+_READER: Final = _Reader(MAX_STRING)
 
 
 def split_array(body: bytes) -> list[bytes] | None:

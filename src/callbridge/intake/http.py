@@ -27,6 +27,11 @@ from callbridge.intake.proxies import Network, sender_of
 LINGERING: Final = 2.0
 """Seconds for which a refused sender may go on sending before the connection is closed."""
 
+FIRST_HEAD: Final = 8.0
+"""Seconds in which a new connection has to have sent the whole head of its first request. Only one that has shown that it
+is a sender may then sit idle for as long as connections are kept.
+"""
+
 SHUTDOWN: Final = 10.0
 """Seconds that a stopping server gives to the webhooks it has read."""
 
@@ -84,6 +89,12 @@ class _Connection(web.RequestHandler):
     """aiohttp's connection, with our words for what it refuses by itself: bad HTTP, unknown paths, methods, expectations."""
 
     __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        kept_for = self._keepalive_timeout
+        self._keepalive_timeout = min(FIRST_HEAD, kept_for)  # it is read once here, and again after each request
+        super().connection_made(transport)
+        self._keepalive_timeout = kept_for
 
     def handle_error(
         self,

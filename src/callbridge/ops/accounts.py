@@ -17,7 +17,7 @@ from callbridge.amocrm.tokens import Granted, NotHere, NoVerdict, Rejected, Toke
 from callbridge.errors import Misconfigured
 from callbridge.ops.authorised import Authorisation
 from callbridge.outcome import PauseReason
-from callbridge.store.tally import AccountTally, Pause
+from callbridge.store.tally import AccountTally, BreakerTally, Pause
 
 State = Literal["active", "paused", "unauthorised", "unconfigured"]
 
@@ -38,7 +38,9 @@ class Row:
     until: float | None
     next_probe_in: float | None
     slowed_by: str | None
+    breaker: BreakerTally
     requests_per_second: float | None
+    pace: float
     waiting: int
     uncertain: int
     parked: int
@@ -73,7 +75,9 @@ def row(tally: AccountTally, account: AccountSettings | None, authorised: Author
         until=pause.until if pause else None,
         next_probe_in=pause.probe_in if pause else None,
         slowed_by=tally.slowed.why if tally.slowed else None,
+        breaker=tally.breaker,
         requests_per_second=account.requests_per_second if account else None,
+        pace=tally.pace,
         waiting=tally.waiting,
         uncertain=tally.uncertain,
         parked=tally.parked,

@@ -9,19 +9,17 @@ import tomllib
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
 from callbridge.errors import Misconfigured
+from callbridge.presets.complaints import complaints
 from callbridge.presets.model import Preset
 
 PREFIX, SUFFIX = "preset:", ".toml"
 MAX_FILE, MAX_ENTRIES, MAX_LEVELS, MAX_TOTAL = 65_536, 200, 12, 4_000
 """Bytes of a file; entries of one list or table; levels; entries of all."""
-
-MAX_PROBLEMS: Final = 5
-"""Problems told at once."""
 
 
 def is_preset(provider: str) -> bool:
@@ -65,11 +63,7 @@ def read(written: bytes, where: str) -> Preset:
     try:
         return Preset.model_validate(told)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False)
-        told_problems = [f"{_place(problem['loc'])}: {_words(problem)}" for problem in problems[:MAX_PROBLEMS]]
-        if len(problems) > MAX_PROBLEMS:
-            told_problems.append(f"and {len(problems) - MAX_PROBLEMS} more")
-        raise Misconfigured(f"{where}: " + "; ".join(told_problems)) from None
+        raise Misconfigured(f"{where}: {complaints(error)}") from None
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -94,24 +88,3 @@ def _measure(told: Any, where: str, place: str, level: int) -> int:
     if total > MAX_TOTAL:
         raise Misconfigured(f"{where}: {place or 'the file'}: has more than {MAX_TOTAL} entries in all")
     return total
-
-
-def _place(steps: tuple[int | str, ...]) -> str:
-    """map.direction[0].if; the tag of an auth item is told as part of its place."""
-    place = ""
-    for step in steps:
-        place += f"[{step}]" if isinstance(step, int) else f".{step}" if place else step
-    return place or "the file"
-
-
-def _words(problem: Any) -> str:
-    match problem["type"]:
-        case "extra_forbidden":
-            return "is not known here"
-        case "missing":
-            return "is missing"
-        case "union_tag_not_found":
-            return "kind is missing"
-        case _:
-            message: str = problem["msg"]
-            return message.removeprefix("Value error, ")

@@ -183,6 +183,7 @@ class Mapped(Part):
 
 class CallMap(Mapped):
     unique: bool = Field(False, description="Whether the PBX never gives an id twice; else an id counts for its day.")
+    legs: bool = Field(False, description="Whether the PBX tells of one call in several webhooks with one id.")
     direction: Annotated[tuple[DirectionRule, ...], BeforeValidator(_direction_rules)] = Field(
         min_length=1, max_length=MAX_RULES, description="Ways to tell the direction, in order."
     )

@@ -29,6 +29,14 @@ from callbridge.presets.signatures import Auth, used_secrets
 MAX_EACH: Final = 100
 """Elements of one request."""
 
+NAME, EVENT, PATH = r"^[a-z0-9][a-z0-9-]{0,31}$", r"^[A-Za-z0-9_.:/-]{1,64}$", r"^(/[A-Za-z0-9._~/-]{0,100})?$"
+PATTERNS: Final = {
+    NAME: "is 1 to 32 small letters a-z, digits and -, and begins with a letter or digit, such as acme-cloud",
+    EVENT: "is 1 to 64 letters, digits and _ . : / -",
+    PATH: "begins with / and has at most 100 letters, digits and . _ ~ / -",
+}
+"""What a text that must look like this looks like, in words."""
+
 Decode = Literal[
     "auto", "json", "form", "form_brackets", "multipart", "query", "form_json", "form_base64_json", "jwt", "text_json"
 ]
@@ -143,13 +151,13 @@ class Reply(Part):
 class Sample(Part):
     """One thing that the PBX says, with placeholders such as {id} and {phone}."""
 
-    event: str = Field(pattern=r"^[A-Za-z0-9_.:/-]{1,64}$", description="What --event calls it.")
+    event: str = Field(pattern=EVENT, description="What --event calls it.")
     tells: Literal["finished", "recording", "other"] = Field("finished", description="What it is about.")
     direction: Literal["inbound", "outbound"] | None = Field(None, description="Only for calls in this direction.")
     answered: bool | None = Field(None, description="Only for answered calls; false: for the others.")
     recorded: bool | None = Field(None, description="Only for recorded calls; false: for the others.")
     method: Literal["POST", "GET"] = Field("POST", description="HTTP method.")
-    path: str = Field("", pattern=r"^(/[A-Za-z0-9._~/-]{0,100})?$", description="Appended to the source's address.")
+    path: str = Field("", pattern=PATH, description="Appended to the source's address.")
     content_type: str = Field("application/json", description="What the body is.")
     headers: dict[str, str] = Field({}, max_length=10, description="Headers beside the signature.")
     body: str | None = Field(None, max_length=16_384, description="The body as text.")
@@ -170,7 +178,7 @@ class Sample(Part):
 
 
 class Preset(Part):
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="Its name: a-z 0-9 -, the file's.")
+    name: str = Field(pattern=NAME, description="Its name: a-z 0-9 -, the file's.")
     title: str = Field(max_length=100, description="What its users call it.")
     setup: str = Field("", max_length=400, description="One line: what to enter where in the PBX's own settings.")
     guide: str = Field("", max_length=16_384, description="The vendor's page, what is signed, retries, quirks.")

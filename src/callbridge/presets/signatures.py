@@ -134,6 +134,9 @@ class Keyed(Proof):
     out: tuple[Written, ...] = Field(("hex",), description="How the digest is written; any of several.")
     prefix: str = Field("", max_length=40, description="What stands before it.")
     split: str | None = Field(None, min_length=1, max_length=1, description="The mark between several signatures.")
+    unless_header: str | None = Field(
+        None, min_length=1, max_length=100, description="It does not count where this header is, of a better signature."
+    )
 
 
 class Digest(Keyed):

@@ -85,6 +85,26 @@ def moment(value: Scalar | None, how: str, zone: str) -> float | None:
     return at or None
 
 
+def told(at: int, pattern: str, zone: str) -> str:
+    """The inverse of a pattern: a second as it is written by it in `zone`. Text without any part of a pattern stays."""
+    here = datetime.fromtimestamp(at, ZoneInfo(zone))
+    parts = _PART.findall(pattern)
+    hour = (here.hour + 11) % 12 + 1 if "AM" in parts else here.hour
+    offset = here.strftime("%z")
+    words = {
+        "YYYY": f"{here.year:04}",
+        "YY": f"{here.year % 100:02}",
+        "MM": f"{here.month:02}",
+        "DD": f"{here.day:02}",
+        "hh": f"{hour:02}",
+        "mm": f"{here.minute:02}",
+        "ss": f"{here.second:02}",
+        "AM": "PM" if here.hour >= 12 else "AM",
+        "zz": f"{offset[:3]}:{offset[3:5]}",
+    }
+    return "".join(words.get(part, part) for part in parts)
+
+
 def _read(value: Scalar, how: str, zone: str) -> float:
     if how in _EPOCHS:
         return (number(value) or 0) / _EPOCHS[how]

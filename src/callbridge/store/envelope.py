@@ -107,4 +107,6 @@ def link_digest(link: str) -> str:
 
 
 def _short(text: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).digest()).decode()
+    return base64.urlsafe_b64encode(
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).digest()
+    ).decode()

@@ -6,11 +6,12 @@ a worker without a heartbeat is simply taken over.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import OutOfMemoryError, RedisError
 
 from callbridge.errors import StoreUnavailable
 
@@ -67,10 +68,17 @@ class RedisPresence:
         return {account: worker for account, worker in drains.items() if worker in alive}
 
     async def begin_drain(self, account: str, worker: str) -> bool:
-        """False while another living worker drains the account."""
+        """False while another living worker drains the account. A full Redis that takes no entry does not stop the drain: it
+        is what makes room again.
+        """
         if (await self.drains()).get(account, worker) != worker:
             return False
-        await _reached("drain", lambda: self._redis.hset(self._drains, account, worker))
+
+        async def begin() -> None:
+            with contextlib.suppress(OutOfMemoryError):
+                await self._redis.hset(self._drains, account, worker)
+
+        await _reached("drain", begin)
         return True
 
     async def end_drain(self, account: str, worker: str) -> None:

@@ -1,8 +1,8 @@
 """Which recording a link leads to [pure].
 
-Storage services sign a link anew each time that they hand it out, in its query, so two links may be one recording. A path that
-names a file is the recording, whatever is asked for behind it. Where the path names a script or a verb only, the query names
-the file, and of the query everything counts but what is known to be a signature.
+Storage services sign a link anew each time that they hand it out, in its query, so two links may be one recording. A path
+that names a file is the recording, whatever is asked for behind it. Where the path names a script or a verb only, the
+query names the file, and everything in it counts but what is known to be a signature.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ _FILE: Final = re.compile(r".*([0-9]|\.[a-z0-9]{1,5}$)", re.DOTALL)
 """A name with a digit or an ending in it; `download` and `get` are verbs."""
 
 _SIGNATURES: Final = frozenset(
-    "signature sig sign hmac token access_token auth key-pair-id policy expires expiry exp e st se sp sv sr skoid sktid ske sks"
-    " skt skv spr awsaccesskeyid googleaccessid timestamp ts nonce".split()
+    {
+        *("signature", "sig", "sign", "hmac", "token", "access_token", "auth", "key-pair-id", "policy", "nonce"),
+        *("expires", "expiry", "exp", "e", "timestamp", "ts", "awsaccesskeyid", "googleaccessid"),
+        *("st", "se", "sp", "sv", "sr", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv"),
+    }
 )
 _SIGNING: Final = ("x-amz-", "x-goog-", "x-oss-", "x-cos-", "q-sign-")
 """AWS, Google, Azure, Alibaba and Tencent, and what others call it."""

@@ -19,7 +19,17 @@ from callbridge.call import MAX_PHONE, MAX_TEXT, Call, CallStatus, Direction
 from callbridge.intake.decode import Json
 from callbridge.intake.providers.base import Source
 from callbridge.intake.providers.causes import STATUS_OF_CAUSE
-from callbridge.intake.providers.fields import cut_text, exact_text, identity, is_internal, link, moment, text, whole
+from callbridge.intake.providers.fields import (
+    MAX_EXTENSION,
+    cut_text,
+    exact_text,
+    identity,
+    is_internal,
+    link,
+    moment,
+    text,
+    whole,
+)
 from callbridge.intake.providers.fields import phone as phone_of
 from callbridge.intake.providers.numbers import by_numbers, by_route, without_digits
 
@@ -130,7 +140,9 @@ def _outcome(record: Record, source: Source) -> tuple[int, CallStatus]:
     if answered:
         return talk, CallStatus.ANSWERED
     told = source.status_overrides.get(raw or "") or source.status_overrides.get("" if cause is None else str(cause))
-    return 0, told or (None if taken else _STATUSES.get(word)) or STATUS_OF_CAUSE.get(str(cause)) or CallStatus.NO_ANSWER
+    return 0, told or (None if taken else _STATUSES.get(word)) or STATUS_OF_CAUSE.get(
+        str(cause)
+    ) or CallStatus.NO_ANSWER
 
 
 def _nobody_there(record: Record, app: str) -> bool:
@@ -186,7 +198,7 @@ def _parties(record: Record, source: Source) -> tuple[Direction, str, str]:
         called = dialled[1] if dialled else called
     mailbox = _MAILBOX_DST.fullmatch(called)
     called = mailbox[1] if mailbox else called
-    given = exact_text(record.get("extension"), "extension", MAX_PHONE)
+    given = exact_text(record.get("extension"), "extension", MAX_EXTENSION)
     direction = _direction(record, source, employee or src, called, channel, dstchannel)
     match direction:
         case Direction.INBOUND:

@@ -143,11 +143,13 @@ Event = Finished | Recording | Ignored | Challenge | Broken
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step on the way of a request, for people: its name, what came of it, and whether it went well."""
+    """One step on the way of a request, for people: its name, what came of it, and whether it went well; None where it only
+    explains another.
+    """
 
     name: str
     text: str
-    ok: bool
+    ok: bool | None
 
 
 @runtime_checkable

@@ -48,7 +48,17 @@ from callbridge.intake.providers.base import (
     WebhookRequest,
     event_name,
 )
-from callbridge.intake.providers.fields import cut_text, exact_text, identity, is_internal, link, moment, phone, whole
+from callbridge.intake.providers.fields import (
+    MAX_EXTENSION,
+    cut_text,
+    exact_text,
+    identity,
+    is_internal,
+    link,
+    moment,
+    phone,
+    whole,
+)
 
 COMPLETED, SETTINGS = "apiCallCompleted", "apiCallSettings"
 
@@ -56,9 +66,6 @@ MAX_FIELDS: Final = 2_000
 """Each employee whose telephone rang adds seven."""
 
 _DIRECTIONS: Final = {"0": Direction.INBOUND, "1": Direction.OUTBOUND}
-
-MAX_EMPLOYEE: Final = 254
-"""Characters of an e-mail address (RFC 5321)."""
 
 _VOICEMAIL: Final = frozenset({"VM", "VM-SUCCESS"})
 _TEXT_MESSAGE: Final = "SMS-"
@@ -147,7 +154,7 @@ def _call(fields: Mapping[str, str], source: Source, now: float) -> Call:
         dated=False,  # a counter of the vendor's, never used twice
         result=disposition,
         link=link(_detail(fields, "linkToCallRecordInMyBusiness")),
-        extension=exact_text(employee, "internalNumber", MAX_EMPLOYEE),
+        extension=exact_text(employee, "internalNumber", MAX_EXTENSION),
     )
 
 

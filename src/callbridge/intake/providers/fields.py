@@ -16,6 +16,9 @@ from zoneinfo import ZoneInfo
 from callbridge.call import MAX_PHONE, MAX_REF, MAX_STARTED_AT, MIN_STARTED_AT, is_web_link, plain_text
 from callbridge.intake.decode import Json
 
+MAX_EXTENSION: Final = 254
+"""Characters of what names an employee: the longest is an e-mail address (RFC 5321)."""
+
 MILLISECONDS_FROM: Final = 10**11
 """As seconds this is the year 5138, so from here on a timestamp is in milliseconds."""
 

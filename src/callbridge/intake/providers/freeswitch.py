@@ -61,6 +61,9 @@ CDR, B_LEG = "cdr", "b-leg"
 MAX_VALUES: Final = 10_000
 """A call through a menu and two transfers has over a thousand values: each profile and application is told in full."""
 
+MAX_STRING: Final = 65_536
+"""Every SDP of the call is a variable; one with video and the candidates of many networks is ten thousand characters long."""
+
 _APPENDED: Final = "?uuid="
 _STAMPS: Final = ("start_stamp", "answer_stamp", "end_stamp")
 _ENCODED: Final = re.compile(r"%[0-9A-F]{2}")
@@ -124,14 +127,14 @@ def _appended_uuid(request: WebhookRequest) -> str | None:
 def _decoded(body: bytes) -> Json:
     trimmed = body.strip()
     if trimmed.startswith((b"{", b"[")):
-        return decode_json(trimmed, MAX_VALUES)
+        return decode_json(trimmed, MAX_VALUES, MAX_STRING)
     told = _field(trimmed)
     if told.startswith((b"<", b"%3C")):
         raise Undecodable("is an XML record: mod_json_cdr is understood, mod_xml_cdr is not")
     if told.startswith((b"{", b"%7B")):
         return _decode_form(unquote_to_bytes(told.replace(b"+", b" ")))
     try:
-        return decode_json(base64.b64decode(b"".join(told.split()) + b"==").rstrip(b"\0"), MAX_VALUES)
+        return decode_json(base64.b64decode(b"".join(told.split()) + b"==").rstrip(b"\0"), MAX_VALUES, MAX_STRING)
     except binascii.Error:
         raise Undecodable("is neither JSON nor a form nor Base64 of a record") from None
 
@@ -146,11 +149,11 @@ def _field(body: bytes) -> bytes:
 
 def _decode_form(written: bytes) -> Json:
     try:
-        return decode_json(written, MAX_VALUES)
+        return decode_json(written, MAX_VALUES, MAX_STRING)
     except Undecodable:
         text = _CONTROL.sub(" ", written.decode("utf-8", "replace"))
         repaired = _BARE_QUOTE.sub(r"\"", _BARE_BACKSLASH.sub(r"\\\\", text))
-        return decode_json(repaired.encode(), MAX_VALUES)
+        return decode_json(repaired.encode(), MAX_VALUES, MAX_STRING)
 
 
 def _plain(variables: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -16,11 +16,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from callbridge.call import MAX_PHONE, MAX_TEXT, Call, CallStatus, Direction
+from callbridge.call import MAX_TEXT, Call, CallStatus, Direction
 from callbridge.intake.decode import Json
 from callbridge.intake.providers.base import Source
 from callbridge.intake.providers.causes import STATUS_OF_CAUSE
-from callbridge.intake.providers.fields import cut_text, exact_text, identity, is_internal, link, moment, text, whole
+from callbridge.intake.providers.fields import (
+    MAX_EXTENSION,
+    cut_text,
+    exact_text,
+    identity,
+    is_internal,
+    link,
+    moment,
+    text,
+    whole,
+)
 from callbridge.intake.providers.fields import phone as phone_of
 from callbridge.intake.providers.numbers import by_numbers, by_route, without_digits
 
@@ -158,7 +168,7 @@ def _parties(record: Record, source: Source) -> tuple[Direction, str, str]:
         )
         called = called or phone_of(variables.get("destination_number") or variables.get("sip_to_user"), "sip_to_user")
     told = [] if record.origin is not None else [variables.get(name) for name in _EMPLOYEE]
-    logins = [exact_text(login, "sip_from_user", MAX_PHONE) for login in (*told, record.told.get("username"))]
+    logins = [exact_text(login, "sip_from_user", MAX_EXTENSION) for login in (*told, record.told.get("username"))]
     employee = next((n for n in (*logins, caller) if n and is_internal(n, digits)), "")
     direction = _direction(record, source, employee or caller, called)
     match direction:

@@ -16,7 +16,7 @@ JSON in UTF-8, one object or an array of up to 100. Unknown fields are ignored; 
 |            |                           |          | `status_overrides` come first                                      |
 | result     | text                      | no       | none; cut to 1,000 characters                                      |
 | link       | http(s) URL               | no       | none; what is no such URL is dropped                               |
-| extension  | text or whole number      | no       | none; at most 64 characters                                        |
+| extension  | text or whole number      | no       | none; at most 254 characters                                       |
 | at         | as started_at             | no       | `call.recording` only: when the recording was ready; receipt       |
 
 `call.recording` needs `id` and `link` only.
@@ -46,11 +46,10 @@ from callbridge.intake.providers.base import (
     WebhookRequest,
     event_name,
 )
-from callbridge.intake.providers.fields import cut_text, exact_text, identity, link, moment, text, whole
+from callbridge.intake.providers.fields import MAX_EXTENSION, cut_text, exact_text, identity, link, moment, text, whole
 
 FINISHED, RECORDING = "call.finished", "call.recording"
 MAX_ELEMENTS: Final = 100
-MAX_EXTENSION: Final = MAX_PHONE
 
 _DIRECTIONS: Final = {
     word: direction

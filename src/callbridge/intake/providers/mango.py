@@ -33,7 +33,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-from callbridge.call import MAX_PHONE, Call, CallStatus, Direction
+from callbridge.call import Call, CallStatus, Direction
 from callbridge.errors import Misconfigured, Unauthenticated, Undecodable
 from callbridge.intake import verify
 from callbridge.intake.decode import Json, decode_form, decode_json
@@ -48,7 +48,7 @@ from callbridge.intake.providers.base import (
     WebhookRequest,
     event_name,
 )
-from callbridge.intake.providers.fields import cut_text, exact_text, identity, moment, phone, whole
+from callbridge.intake.providers.fields import MAX_EXTENSION, cut_text, exact_text, identity, moment, phone, whole
 
 SUMMARY, RECORDING, RECORD_ADDED = "events/summary", "events/recording", "events/record/added"
 
@@ -221,7 +221,7 @@ def _party(fields: Mapping[str, Json], name: str) -> tuple[str | None, str | Non
     if not isinstance(side, dict):
         raise ValueError(f"{name} is an object")  # noqa: TRY004 - one kind of error for all a sender writes
     number = phone(side.get("number"), f"{name}.number") or None
-    return number, exact_text(side.get("extension"), f"{name}.extension", MAX_PHONE) or _sip_user(number)
+    return number, exact_text(side.get("extension"), f"{name}.extension", MAX_EXTENSION) or _sip_user(number)
 
 
 def _sip_user(number: str | None) -> str | None:

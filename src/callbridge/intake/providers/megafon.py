@@ -32,7 +32,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from callbridge.call import MAX_PHONE, MAX_TEXT, Call, CallStatus, Direction
+from callbridge.call import MAX_TEXT, Call, CallStatus, Direction
 from callbridge.errors import Unauthenticated, Undecodable
 from callbridge.intake import verify
 from callbridge.intake.multipart import decode_flat
@@ -47,7 +47,17 @@ from callbridge.intake.providers.base import (
     WebhookRequest,
     event_name,
 )
-from callbridge.intake.providers.fields import cut_text, exact_text, identity, is_internal, link, moment, phone, whole
+from callbridge.intake.providers.fields import (
+    MAX_EXTENSION,
+    cut_text,
+    exact_text,
+    identity,
+    is_internal,
+    link,
+    moment,
+    phone,
+    whole,
+)
 
 HISTORY: Final = "history"
 
@@ -148,7 +158,7 @@ def _call(fields: Mapping[str, str], source: Source, now: float) -> Call:
 
 
 def _extension(fields: Mapping[str, str]) -> str | None:
-    return exact_text(fields.get("ext"), "ext", MAX_PHONE) or exact_text(fields.get("user"), "user", MAX_PHONE)
+    return exact_text(fields.get("ext"), "ext", MAX_EXTENSION) or exact_text(fields.get("user"), "user", MAX_EXTENSION)
 
 
 def _status(told: str | None, overrides: Mapping[str, CallStatus]) -> CallStatus:

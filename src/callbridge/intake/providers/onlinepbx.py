@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from callbridge.call import MAX_PHONE, MAX_TEXT, Call, CallStatus, Direction
+from callbridge.call import MAX_TEXT, Call, CallStatus, Direction
 from callbridge.errors import Undecodable
 from callbridge.intake.multipart import decode_flat
 from callbridge.intake.providers import token
@@ -45,7 +45,7 @@ from callbridge.intake.providers.base import (
     event_name,
 )
 from callbridge.intake.providers.causes import STATUS_OF_CAUSE
-from callbridge.intake.providers.fields import cut_text, exact_text, identity, link, moment, phone, whole
+from callbridge.intake.providers.fields import MAX_EXTENSION, cut_text, exact_text, identity, link, moment, phone, whole
 from callbridge.intake.providers.numbers import is_one_of
 
 END, MISSED = "call_end", "call_missed"
@@ -128,7 +128,7 @@ def _call(fields: Mapping[str, str], event: str, source: Source, now: float) -> 
 
 def _employee(fields: Mapping[str, str], side: str, source: Source) -> str | None:
     """Who of the company took part; a missed call may have reached no further than the company's line."""
-    number = exact_text(fields.get(side), side, MAX_PHONE)
+    number = exact_text(fields.get(side), side, MAX_EXTENSION)
     lines = (fields.get("gateway", ""), *source.own_numbers)
     return None if number is None or is_one_of(number, lines) else number
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from callbridge.errors import Unauthenticated, Undecodable
-from callbridge.intake.providers import preset_auth, preset_map, preset_select
+from callbridge.intake.providers import preset_auth, preset_hints, preset_map, preset_select
 from callbridge.intake.providers.base import (
     Broken,
     Challenge,
@@ -44,9 +44,6 @@ _ECHO: Final = re.compile(r"[A-Za-z0-9_.:/@+=,*-]{1,256}")
 
 MAX_ANSWER: Final = 1_024
 
-MIN_SECRET: Final = 6
-"""Characters from which on a secret is hidden where it is explained; a shorter one would take ordinary words with it."""
-
 
 class PresetProvider:
     """`name` is what sources call it: preset:NAME, or the path of a file."""
@@ -72,7 +69,9 @@ class PresetProvider:
         preset_auth.check(self._preset.auth, source)
 
     def verify(self, request: WebhookRequest, source: Source, now: float) -> None:
-        problem = preset_auth.problem(self._preset.auth, self._credentials(request, source, now))
+        problem = preset_auth.problem(
+            self._preset.auth, preset_auth.outcomes(self._preset.auth, self._seen(request, source, now))
+        )
         if problem:
             raise Unauthenticated(problem)
 
@@ -88,14 +87,12 @@ class PresetProvider:
 
     def explain(self, request: WebhookRequest, source: Source, now: float) -> Iterator[Step]:
         """The way of one request, step by step, to its end or to what stops it. Its secrets are not told again."""
-        for step in self._steps(request, source, now):
-            text = step.text
-            for secret in filter(None, (*source.secrets, source.key, source.path_token)):
-                if len(secret) >= MIN_SECRET:
-                    text = text.replace(secret, "[secret]")
-            yield replace(step, text=text)
+        seen = self._seen(request, source, now)
+        for step in self._steps(request, seen):
+            yield replace(step, text=preset_hints.hidden(step.text, seen))
 
-    def _steps(self, request: WebhookRequest, source: Source, now: float) -> Iterator[Step]:
+    def _steps(self, request: WebhookRequest, seen: Seen) -> Iterator[Step]:
+        source, now = seen.source, seen.now
         if greeting := self.greet(request, source):
             yield Step(
                 "handshake", f"answered {greeting.status} {greeting.body.decode()} {dict(greeting.headers)}", ok=True
@@ -110,10 +107,13 @@ class PresetProvider:
             yield Step("decoded", f"{self._preset.accept.decode}: {told}", ok=True)
         except Undecodable as error:
             yield Step("decoded", f"{self._preset.accept.decode}: {error.reason}", ok=False)
-        found = self._credentials(request, source, now)
+        found = preset_auth.outcomes(self._preset.auth, seen)
         for kind, problem in found:
             yield Step(f"auth {kind}", problem or "holds", problem is None)
         problem = preset_auth.problem(self._preset.auth, found)
+        if problem:
+            for name, text in preset_hints.hints(self._preset.auth, seen, [each for _, each in found]):
+                yield Step(f"auth {name}", text, ok=None)
         yield Step("verified", problem or "it is from whom it says", problem is None)
         heard: list[tuple[str, object]] = []
         try:
@@ -126,12 +126,12 @@ class PresetProvider:
         for event in events:
             yield _ending(event)
 
-    def _credentials(self, request: WebhookRequest, source: Source, now: float) -> list[tuple[str, str | None]]:
+    def _seen(self, request: WebhookRequest, source: Source, now: float) -> Seen:
         try:
             document = decode(self._preset.accept, request)
         except Undecodable:
             document = Document(None)
-        return preset_auth.outcomes(self._preset.auth, Seen(request, source, document, now))
+        return Seen(request, source, document, now)
 
     def _events(self, request: WebhookRequest, source: Source, now: float, tell: Tell) -> list[Event]:
         document = decode(self._preset.accept, request)

@@ -205,6 +205,8 @@ def _keyed(item: Digest | Hmac, seen: Seen) -> str | None:
             expected = prefix + signing.written_as(out, made)
             for each in given:
                 held |= hmac.compare_digest(*((each.lower(), expected.lower()) if out == "hex" else (each, expected)))
+    if item.unless_header and item.unless_header.lower() in seen.request.headers:
+        return "no_signature"
     if not held or parts is None:
         return "bad_signature" if told else "no_signature"
     return _staleness(item.timestamp, seen)

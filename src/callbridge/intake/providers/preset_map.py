@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from callbridge.call import MAX_PHONE, MAX_STARTED_AT, MAX_TEXT, MIN_STARTED_AT, Call, CallStatus, Direction
+from callbridge.call import MAX_STARTED_AT, MAX_TEXT, MIN_STARTED_AT, Call, CallStatus, Direction
 from callbridge.intake.providers.base import Finished, Recording, Source
-from callbridge.intake.providers.fields import cut_text, exact_text, identity, link, phone
+from callbridge.intake.providers.fields import MAX_EXTENSION, cut_text, exact_text, identity, link, phone
 from callbridge.intake.providers.numbers import is_one_of
 from callbridge.presets import times
 from callbridge.presets.conditions import holds
@@ -49,7 +49,7 @@ def finished(told: CallMap, scope: Scope, source: Source, now: float, event: str
     number = phone(_number(called, scope), _place("phone", called))
     tell("phone", _heard(number or "hidden or absent", called))
     whom = told.extension.of(direction) if told.extension else None
-    extension = exact_text(_number(whom, scope), _place("extension", whom), MAX_PHONE)
+    extension = exact_text(_number(whom, scope), _place("extension", whom), MAX_EXTENSION)
     tell("extension", _heard(extension, whom))
     talk = _seconds(told.duration, scope, "duration")
     answered = talk > 0 if told.answered is None else holds(told.answered, scope)

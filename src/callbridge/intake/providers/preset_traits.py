@@ -40,6 +40,7 @@ def traits_of(preset: Preset) -> Traits:
     return Traits(
         joint.join(dict.fromkeys(map(_words, preset.auth.items))),
         needs=_needs(preset.auth, uses_key="key" in roots),
+        has_legs=preset.map.legs,
         wall_clock=any(map(_is_wall_clock, preset.map.started_at)),
         signs_url=any(root.startswith("url") for root in roots),
     )

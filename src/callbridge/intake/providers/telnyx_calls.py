@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from callbridge.call import MAX_DURATION, MAX_PHONE, Call, CallStatus, Direction
+from callbridge.call import MAX_DURATION, Call, CallStatus, Direction
 from callbridge.errors import Undecodable
 from callbridge.intake.decode import Json, decode_json
 from callbridge.intake.providers.base import Recording, Source
-from callbridge.intake.providers.fields import cut_text, identity, link, moment
+from callbridge.intake.providers.fields import MAX_EXTENSION, cut_text, identity, link, moment
 from callbridge.intake.providers.numbers import by_route
 from callbridge.intake.providers.parties import Sides, party, sides
 
@@ -141,7 +141,7 @@ def _client_state(value: Json) -> _State:
         _direction(told.get("direction")),
         _or_none(lambda: moment(told.get("answered_at"), "answered_at", "UTC")),
         "answered_at" in told and not told["answered_at"],
-        _or_none(lambda: cut_text(told.get("extension"), "extension", MAX_PHONE)),
+        _or_none(lambda: cut_text(told.get("extension"), "extension", MAX_EXTENSION)),
     )
 
 

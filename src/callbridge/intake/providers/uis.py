@@ -68,7 +68,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from callbridge.call import MAX_PHONE, MAX_TEXT, Call, CallStatus, Direction
+from callbridge.call import MAX_TEXT, Call, CallStatus, Direction
 from callbridge.errors import Unauthenticated, Undecodable
 from callbridge.intake import verify
 from callbridge.intake.decode import Json
@@ -85,6 +85,7 @@ from callbridge.intake.providers.base import (
     event_name,
 )
 from callbridge.intake.providers.fields import (
+    MAX_EXTENSION,
     cut_text,
     exact_text,
     identity,
@@ -212,7 +213,9 @@ def _call(fields: Mapping[str, Json], source: Source, now: float) -> Call:
         dated=False,  # a counter of the vendor's, never used twice
         result=reasons[0] if reasons else None,
         link=link(file) if file else None,
-        extension=next((found for name in _EMPLOYEE if (found := exact_text(fields.get(name), name, MAX_PHONE))), None),
+        extension=next(
+            (found for name in _EMPLOYEE if (found := exact_text(fields.get(name), name, MAX_EXTENSION))), None
+        ),
     )
 
 

@@ -6,7 +6,7 @@ Details), and https://github.com/YeastarCarol/Yeastar-S-Series-API-Guide-en (CDR
 Settings, P-Series: Integrations, API, Webhook: https://YOUR.HOST/hooks/NAME as the address, POST, with the event "(30012)
 Call End Details" alone. Its secret goes to `CALLBRIDGE_SOURCES__NAME__SECRET`. Settings, S-Series and K2: Settings, PBX,
 General, API: the address of the API server, with the path token below it. `__TIMEZONE` is the PBX's own zone, because times
-come as a wall clock. `__HOLD=10s` lets the parts of a transferred call come together.
+come as a wall clock. `__HOLD=10s` lets records of one call come together where they share an id; see below.
 
 Do not subscribe to 30039 (Call End Details with a timeline) beside 30012: it tells the same calls again, leg by leg and under
 other ids. It is counted only, so that an address that has both makes no second calls, and one that has 30039 alone none.
@@ -22,7 +22,8 @@ the vendor's own spelling of names (callduraction, talkduraction) and statuses (
 case of letters, and a value of spaces is absent. Other events are counted only. Reply: 200.
 
 Direction is `type`. Callback and Transfer, which say nothing of it, are told by the trunks: a call from one came in, a call
-to one went out. The id is `uid`, or the id of the call where there is none: then all records of one call are one call.
+to one went out. The id is `uid`, which a P-Series gives each record: a transferred call that it tells in two records is
+two calls, whatever HOLD is. Where there is no `uid` it is the id of the call, and all its records are one call within HOLD.
 
 Recording: the name of the file only; `__LINK_TEMPLATE` with {recording} makes a link of it. Talk is `talk_duration`.
 

@@ -44,7 +44,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from callbridge.call import MAX_PHONE, MAX_REF, MAX_TEXT, Call, CallStatus, Direction
+from callbridge.call import MAX_REF, MAX_TEXT, Call, CallStatus, Direction
 from callbridge.errors import Misconfigured, Unauthenticated, Undecodable
 from callbridge.intake import verify
 from callbridge.intake.multipart import decode_flat
@@ -59,7 +59,16 @@ from callbridge.intake.providers.base import (
     WebhookRequest,
     event_name,
 )
-from callbridge.intake.providers.fields import cut_text, exact_text, identity, is_internal, moment, phone, whole
+from callbridge.intake.providers.fields import (
+    MAX_EXTENSION,
+    cut_text,
+    exact_text,
+    identity,
+    is_internal,
+    moment,
+    phone,
+    whole,
+)
 
 END, OUT_END, RECORD = "NOTIFY_END", "NOTIFY_OUT_END", "NOTIFY_RECORD"
 
@@ -185,7 +194,7 @@ def _finished(fields: Mapping[str, str | None], name: str, source: Source, now: 
         status=CallStatus.ANSWERED if duration > 0 else _status(disposition, source.status_overrides),
         dated=False,  # the vendor's ids are long and random
         result=disposition,
-        extension=exact_text(fields.get("internal"), "internal", MAX_PHONE),
+        extension=exact_text(fields.get("internal"), "internal", MAX_EXTENSION),
     )
     recorded = (fields.get("is_recorded") or "").strip().lower() not in {"", "0", "false"}
     recording = exact_text(fields.get("call_id_with_rec"), "call_id_with_rec", MAX_REF)

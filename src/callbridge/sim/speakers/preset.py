@@ -101,7 +101,7 @@ class PresetSpeaker:
             raise ValueError(f"{self.name} has no samples: give a body with --file")
         words = words_of(story, timezone, self._preset.status_words, self._preset.direction_words)
         told = [sample for sample in self._preset.samples if _fits(sample, story)]
-        return [Told(sample.event, _body(sample, words), late=sample.tells == "recording") for sample in told]
+        return [Told(sample.event, _body(sample, words, timezone), late=sample.tells == "recording") for sample in told]
 
     def sign(self, told: Told, credentials: Credentials, *, now: float, message_id: str) -> SignedWebhook:
         sample = next((each for each in self._preset.samples if each.event == told.event), None)
@@ -147,11 +147,11 @@ def _fits(sample: Sample, story: Story) -> bool:
     )
 
 
-def _body(sample: Sample, words: Mapping[str, str]) -> bytes:
+def _body(sample: Sample, words: Mapping[str, str], timezone: str) -> bytes:
     if sample.fields is not None:
-        return urlencode({name: filled(text, words) for name, text in sample.fields.items()}).encode()
+        return urlencode({name: filled(text, words, timezone) for name, text in sample.fields.items()}).encode()
     escaped = {name: json.dumps(word, ensure_ascii=False)[1:-1] for name, word in words.items() if name not in _BARE}
-    return filled(sample.body or "", {**words, **escaped}).encode()
+    return filled(sample.body or "", {**words, **escaped}, timezone).encode()
 
 
 _BARE: Final = frozenset({"voicemail_link", "is_voicemail", "is_recorded"})

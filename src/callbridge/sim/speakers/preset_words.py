@@ -3,7 +3,8 @@
 {id} {id_number} {phone} {phone_digits} {line} {line_digits} {extension} {from} {to} {from_digits} {to_digits}
 {direction} {status} {talk} {talk_ms} {talk_hms} {ringing} {total} {total_ms} {recording} {recording_or_empty}
 {voicemail_link} {is_voicemail} {is_recorded}, and {started} {answered} {ended}, each also with _ms, _iso (UTC), _utc and
-_text (wall clock of UTC and of the source's zone).
+_text (wall clock of UTC and of the source's zone, as 2026-09-21 16:13:30). In any other form it is written by the pattern of
+a preset's time format, in the source's zone: {started:DD/MM/YYYY hh:mm:ss}.
 """
 
 from __future__ import annotations
@@ -15,14 +16,22 @@ from datetime import UTC, datetime, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from callbridge.presets import times
 from callbridge.sim.speakers.base import Story
 
-_PLACEHOLDER: Final = re.compile(r"\{([a-z_]{1,30})\}")
+_PLACEHOLDER: Final = re.compile(r"\{([a-z_]{1,30})\}|\{(started|answered|ended):([^{}\"\r\n]{1,40})\}")
 
 
-def filled(text: str, words: Mapping[str, str]) -> str:
+def filled(text: str, words: Mapping[str, str], timezone: str = "UTC") -> str:
     """The text with its placeholders filled; braces around anything else stay."""
-    return _PLACEHOLDER.sub(lambda match: words.get(match[1], match[0]), text)
+
+    def word(match: re.Match[str]) -> str:
+        name, moment, pattern = match.groups()
+        if moment and moment in words:
+            return times.told(int(words[moment]), pattern, timezone)
+        return words.get(name or "", match[0])
+
+    return _PLACEHOLDER.sub(word, text)
 
 
 def words_of(story: Story, timezone: str, statuses: Mapping[str, str], directions: Mapping[str, str]) -> dict[str, str]:

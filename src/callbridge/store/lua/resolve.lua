@@ -32,8 +32,8 @@ for i = 5, #ARGV do
       redis.call('ZADD', root .. 'delivered', now, id)
     else
       -- Its first request stays known: notes are searched from there, should this one get no answer either.
-      redis.call('HSET', call, 'st', 'waiting', 'bs', now)
-      redis.call('ZADD', root .. 'due:' .. account, now, id)
+      redis.call('HSET', call, 'st', 'waiting', 'bs', now, 'bu', 1)
+      redis.call('ZADD', root .. 'bulk:' .. account, now, id)
       redis.call('SADD', root .. 'retrying', id)
     end
     local entry = {at = now, what = 'resolved', as = verdict, was = state, by = by, why = why ~= '' and why or nil}
