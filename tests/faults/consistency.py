@@ -37,7 +37,7 @@ class Holdings:
 
 async def holdings(redis: Redis, root: str) -> Holdings:
     found = Holdings()
-    async for raw in redis.scan_iter(match=f"{_escaped(root)}*", count=1000):
+    for raw in await redis.keys(f"{_escaped(root)}*"):  # SCAN was seen to miss some while the table grew
         key = raw.decode()
         name, _, rest = key.removeprefix(root).partition(":")
         match name, await redis.type(key):

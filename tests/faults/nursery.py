@@ -8,6 +8,7 @@ A fork runs the command line's own `main`, with the environment it was given, an
 from __future__ import annotations
 
 import atexit
+import ctypes
 import json
 import os
 import signal
@@ -52,6 +53,10 @@ class Nursery:
 NURSERY: Final = Nursery()
 
 
+PR_SET_PDEATHSIG: Final = 1
+"""prctl(2): the signal that a process gets when its parent ends."""
+
+
 def main() -> None:
     import callbridge.cli  # noqa: PLC0415 - only the nursery itself pays for it
     import callbridge.commands.roles  # noqa: PLC0415 - only the nursery itself pays for it
@@ -72,6 +77,7 @@ def main() -> None:
 
 def _live(order: dict[str, Any], prepare: Callable[[], None], run: Callable[[], None]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no test that was killed leaves anything behind
     os.setsid()
     os.chdir(order["cwd"])
     os.environ.clear()

@@ -168,18 +168,12 @@ async def test_a_user_with_too_few_rights(server: RedisServer) -> None:
 
 async def test_data_that_is_still_being_read(server: RedisServer) -> None:
     async with connected(server.url, patience=30) as redis:
-        await redis.execute_command("CONFIG", "SET", "appendonly", "no")
+        await redis.config_set("appendonly", "no")
+        await redis.config_set("rdbcompression", "no")
         await redis.eval("for n = 1, 100000 do redis.call('SET', 'key:' .. n, string.rep('x', 100)) end", 0)
         await redis.save()
     server.stop()
-    server.options = (
-        "--appendonly",
-        "no",
-        "--key-load-delay",
-        "100",
-        "--loading-process-events-interval-bytes",
-        "1024",
-    )
+    server.options = ("--appendonly", "no", "--key-load-delay", "100")  # microseconds for each key
     starting = asyncio.create_task(asyncio.to_thread(server.start))
     found: set[Trouble | str] = set()
     async with asyncio.timeout(60):
