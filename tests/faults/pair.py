@@ -23,8 +23,8 @@ from faults.proxy import Proxy
 from support.redis_server import RedisServer, free_port
 
 SERVICE = "calls"
-DOWN_AFTER = 1_000
-"""Milliseconds of silence after which the Sentinel gives a primary up."""
+DOWN_AFTER = 3_000
+"""Milliseconds of silence after which the Sentinel gives a primary up; less, and a busy machine fails over by itself."""
 
 
 class Line(Proxy):

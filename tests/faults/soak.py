@@ -53,7 +53,7 @@ async def soak(
         async with connected(place.redis.url) as redis:
             problems = await inconsistencies(redis, ROOT)
         slopes = {name: _slope(samples, name) for name in ("receiver", "steady")}
-        if minutes >= 2:  # in less the allocator has not come to rest
+        if minutes >= 8:  # in less the allocator has not come to rest
             problems += [f"{name} grows by {slope:.1f} MB a minute" for name, slope in slopes.items() if slope > SLOPE]
         calls = max(1, len(place.acknowledged))
         return reported(

@@ -22,7 +22,7 @@ RUNS = {
     ),
     "sleeper": n2_sleeper,
     "sleeper without fence": partial(n2_sleeper, GUARDS_OFF="fence"),
-    "short settle delay": partial(n3_late_commit, calls=30, late=3.0, settle="100ms"),
+    "short settle delay": partial(n3_late_commit, calls=30, late=8.0, settle="100ms"),
     "outage without spool": partial(
         n7_redis_away, away=2, restarts=0, wire=0.3, rate=20, within=5.0, CALLBRIDGE_RECEIVER__SPOOL_SIZE="0"
     ),

@@ -29,7 +29,7 @@ from callbridge.claim import Claim, Looked, Paused
 from callbridge.outcome import FINAL, Delivered, Settlement, State
 from callbridge.store.connect import connected
 from callbridge.store.inbox import RedisInbox
-from callbridge.store.queue import FATAL_DEATHS, RedisQueue
+from callbridge.store.queue import FATAL_DEATHS, SUSPECT_DEATHS, RedisQueue
 from callbridge.store.repair import RedisRepair
 from callbridge.store.scripts import Scripts
 from faults.consistency import inconsistencies
@@ -96,6 +96,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._by_ref: dict[tuple[str, int], CallId] = {}
         self._hands: list[Hand] = []
         self._held: set[str] = set()
+        self._suspect: dict[str, tuple[CallId, int]] = {}
         self._batches = 0
         self._notes = 7_000
 
@@ -164,16 +165,28 @@ class StoreMachine(RuleBasedStateMachine):
         if account in self._held:
             assert isinstance(claim, Paused)
             return
-        assert isinstance(claim, Claim) is bool(waiting)
+        suspects = {i for i in waiting if self._calls[i].deaths >= SUSPECT_DEATHS}
+        one_at_a_time = suspects if not self._tries_a_suspect(account) else set()
+        assert isinstance(claim, Claim) is bool(set(waiting) - suspects | one_at_a_time)
         if isinstance(claim, Claim):
             ids = [call.id for call in claim.calls]
             assert 0 < len(ids) <= size and set(ids) <= set(waiting) and len(set(ids)) == len(ids)
+            if suspects & set(ids):
+                assert len(ids) == 1 and one_at_a_time
+                self._suspect[account] = ids[0], claim.fence
             for taken in claim.calls:
                 call = self._calls[taken.id]
                 assert taken.call and taken.call.duration == call.talk
                 assert taken.attempts == call.attempts
                 call.state, call.fence = State.CLAIMED, claim.fence
             self._hands.append(Hand(claim.fence, ids))
+
+    def _tries_a_suspect(self, account: str) -> bool:
+        """A call over which workers died is in somebody's hands, alone; no other such call is given out meanwhile."""
+        if account not in self._suspect:
+            return False
+        call_id, fence = self._suspect[account]
+        return self._is_held(call_id, Hand(fence, [call_id]), State.CLAIMED, State.SENDING)
 
     @precondition(lambda self: self._hands)
     @rule(data=st.data(), again=st.booleans())
@@ -196,7 +209,9 @@ class StoreMachine(RuleBasedStateMachine):
     def settle(self, data: st.DataObject, to: State, unknown: bool, keep: bool) -> None:
         hand = data.draw(st.sampled_from(self._hands))
         ids = data.draw(st.lists(st.sampled_from(hand.ids), min_size=1, unique=True))
-        self._settle(hand, ids, to, "unknown_outcome" if unknown and to is State.DEAD else "test")
+        # Only of a call that was looked for can the outcome be unknown.
+        unknown = unknown and to is State.DEAD and all(self._calls[i].state is State.UNCERTAIN for i in ids)
+        self._settle(hand, ids, to, "unknown_outcome" if unknown else "test")
         if not keep:
             self._hands.remove(hand)
 
