@@ -164,7 +164,7 @@ class Pair:
             await redis.aclose()
 
     async def _until(self, condition: object, what: str) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 100
         while True:
             try:
                 if await condition():  # type: ignore[operator] # a coroutine function

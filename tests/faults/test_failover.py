@@ -25,7 +25,7 @@ from faults.town import a_body
 from support.redis_server import accepting
 from support.webhooks import SECRET, signed
 
-ROUNDS = 3
+ROUNDS = 2
 
 
 class Senders:
@@ -81,11 +81,11 @@ async def bridge(directory: Path, both: Pair, *, replicas: int, spool: bool) -> 
 
 
 async def until_ready(senders: Senders) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(100):
         while True:
             async with senders._session.get(f"{senders._url}/readyz") as answer:
                 told = await answer.json()
-            if told["durability"] == "always" and not told.get("spool", {}).get("waiting"):
+            if told["ok"] and told["durability"] == "always" and not told.get("spool", {}).get("waiting"):
                 return
             await asyncio.sleep(0.1)
 
