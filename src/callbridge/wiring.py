@@ -82,6 +82,7 @@ async def open_store(settings: Settings, url: str) -> AsyncIterator[Store]:
             scripts.root,
             settings.data_dir / f"epoch-{settings.redis.prefix}",
             forgetful=settings.redis.durability is Durability.NONE,
+            replicas=settings.redis.replicas,
         )
         queue = RedisQueue(
             scripts,

@@ -48,7 +48,7 @@ async def waiting(office: Office) -> int:
 
 async def note_all(office: Office) -> None:
     """Until no note waits any more, as the sweep would."""
-    for _ in range(400):
+    for _ in range(3_000):  # a note that failed waits by chance, up to some seconds
         if not await waiting(office):
             return
         await office.work.note()

@@ -41,7 +41,7 @@ async def n5_power_cuts(
             forgotten += await place.cut_power()
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
-            await place.receiver()
+            await place.ready()
             shown.add(await asyncio.to_thread(durability_shown, url))
         stored = {str(row["ref"]) for row in await place.rows()}
         lost = place.acknowledged - stored

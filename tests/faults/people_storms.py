@@ -42,7 +42,7 @@ async def n15_rolling_restarts(directory: Path, seed: int, *, restarts: int, rat
             name = ("left", "early", "right", "late")[number % 4]
             await place.restart(name, signal.SIGTERM)
             if place.roles[name].kind == "receiver":
-                await place.receiver(name)
+                await place.ready(name)
             else:
                 await asyncio.sleep(place.dice.uniform(0.2, 0.6))
         sending.cancel()

@@ -62,7 +62,6 @@ class Town:
 
     @property
     def crm(self) -> CrmSim:
-        """The first office's."""
         return self.crms[0]
 
     @property
@@ -81,6 +80,7 @@ class Town:
 
     async def start(self, name: str, kind: str, **env: str) -> Role:
         role = self.roles.get(name) or Role(name, kind, env)
+        assert not role.alive, f"{name} is running"
         self.roles[name] = role
         order = {
             "command": kind.split(),
@@ -97,11 +97,11 @@ class Town:
 
     async def receiver(self, name: str = "receiver", **env: str) -> str:
         """Starts a receiver, waits until it is ready, returns its address."""
-        if "CALLBRIDGE_RECEIVER__PORT" not in env:
-            env["CALLBRIDGE_RECEIVER__PORT"] = str(free_port())
-        role = await self.start(name, "receiver", **env)
-        port = role.env["CALLBRIDGE_RECEIVER__PORT"]
-        url = f"http://127.0.0.1:{port}"
+        await self.start(name, "receiver", **{"CALLBRIDGE_RECEIVER__PORT": str(free_port())} | env)
+        return await self.ready(name)
+
+    async def ready(self, name: str = "receiver") -> str:
+        url = f"http://127.0.0.1:{self.roles[name].env['CALLBRIDGE_RECEIVER__PORT']}"
         await self.until(lambda: _ready(url), 20, f"{name} to be ready")
         return url
 

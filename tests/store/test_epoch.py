@@ -154,3 +154,14 @@ async def test_a_worker_takes_no_call_from_a_redis_it_does_not_know(redis: Redis
     assert await queue.claim("main", 10) == Nothing(None)
     await epoch.accept()
     assert len((await queue.claim("main", 10)).calls) == 1
+
+
+async def test_a_token_that_no_replica_has_is_not_learnt(redis: Redis, tmp_path: Path) -> None:
+    """A failover would bring up a Redis without it, and everybody would stop for an emptied one."""
+    cautious = Epoch(redis, ROOT, tmp_path / "epoch", replicas=1)
+    with pytest.raises(StoreUnavailable, match="0 of 1 replicas"):
+        await cautious.look()
+    assert not (tmp_path / "epoch").exists()
+    assert await host(redis, tmp_path).look() is None
+    assert (tmp_path / "epoch").exists()
+    assert await cautious.look() is None, "what is known already needs no confirmation"

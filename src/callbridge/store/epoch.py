@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from callbridge import observe
 from callbridge.errors import Misconfigured, StoreUnavailable
+from callbridge.store.scripts import REPLICAS_WITHIN
 
 _ID: Final = b"id"
+_CONFIRMED: Final = b"confirmed"
 _AFTER: Final = b"after:"
 """Begins the name of a field for each token that a person has accepted the present one after."""
 
@@ -38,14 +40,16 @@ def difference(known: str | None, found: Mapping[bytes, bytes]) -> str | None:
 
 class Epoch:
     """`path` is where this host keeps the token; `forgetful`: a Redis that was declared to keep nothing is accepted as it
-    comes. `problem` is as last looked.
+    comes. A token that fewer than `replicas` have is not learnt: a failover would take it for an emptied Redis. `problem` is
+    as last looked.
     """
 
-    def __init__(self, redis: Redis, root: str, path: Path, *, forgetful: bool = False) -> None:
+    def __init__(self, redis: Redis, root: str, path: Path, *, forgetful: bool = False, replicas: int = 0) -> None:
         self._redis: Any = redis  # typed for both worlds, sync and async
         self._key = f"{root}epoch"
         self._path = path
         self._forgetful = forgetful
+        self._replicas = replicas
         self._known: str | None = None
         self._kept = True
         self.problem: str | None = None
@@ -73,6 +77,8 @@ class Epoch:
                 problem = None
             elif not problem and _ID not in found:
                 found = await self._create()
+            if problem is None and known != found[_ID].decode():
+                await self._confirm()
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"epoch: {error}") from error
         if problem is None:
@@ -103,6 +109,17 @@ class Epoch:
         await self._redis.hsetnx(self._key, _ID, secrets.token_hex(8))
         found: Mapping[bytes, bytes] = await self._redis.hgetall(self._key)
         return found
+
+    async def _confirm(self) -> None:
+        """Replicas get what is written in its order, so whoever has this write has the token. It changes nothing else."""
+        if not self._replicas:
+            return
+        both = self._redis.pipeline(transaction=False)
+        both.hset(self._key, _CONFIRMED, "1")
+        both.execute_command("WAIT", self._replicas, REPLICAS_WITHIN)
+        _, confirmed = await both.execute()
+        if confirmed < self._replicas:
+            raise ResponseError(f"NOREPLICAS {confirmed} of {self._replicas} replicas have confirmed it")
 
     async def _accept(self, known: str | None, found: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
         if _ID not in found:
