@@ -105,10 +105,12 @@ class Pbx:
 async def pbx(tmp_path: Path) -> AsyncIterator[Pbx]:
     made = Pbx(tmp_path)
     yield made
-    # A sender in the background lets go of the spool's lock when it is done.
-    await made.until(lambda: not (made.spool / ".lock").exists())
-    if made.running:
-        await made.running.stop()
+    try:
+        # A sender in the background lets go of the spool's lock when it is done.
+        await made.until(lambda: not (made.spool / ".lock").exists())
+    finally:
+        if made.running:
+            await made.running.stop()
 
 
 def form(record: dict[str, str]) -> str:
@@ -262,6 +264,21 @@ async def test_the_service_follows_the_file_for_as_long_as_it_runs(pbx: Pbx) -> 
     finally:
         os.killpg(service.pid, signal.SIGTERM)
         await asyncio.to_thread(service.wait)
+
+
+async def test_a_service_that_is_stopped_leaves_no_lock_behind(pbx: Pbx) -> None:
+    """Stopped again and again at moments of chance, while it does nothing but take the lock and fail."""
+    pbx.spool.mkdir()
+    (pbx.spool / "1.cdr").write_text(form(RECORD))
+    pbx.tries = 1_000_000
+    for wait in (0.02, 0.03, 0.05, 0.08, 0.13):
+        for part in range(4):
+            flushing = await pbx.started("flush")
+            await asyncio.sleep(wait + part * 0.005)
+            os.killpg(flushing.pid, signal.SIGTERM)
+            await asyncio.to_thread(flushing.wait)
+            assert not (pbx.spool / ".lock").exists()
+    assert pbx.waiting
 
 
 async def test_what_no_receiver_will_ever_take_does_not_hold_up_the_others(pbx: Pbx) -> None:
