@@ -86,10 +86,10 @@ class Bench:
         return [name for name in names if await redis.zscore(f"{root}{name}", call_id) is not None]
 
     async def everything(self) -> dict[bytes, Any]:
-        """All that Redis holds, to see that nothing changed."""
+        """All that Redis holds of this bench, to see that nothing changed; other tests' leftovers come and go beside it."""
         redis = self.scripts.redis
         found: dict[bytes, Any] = {}
-        for key in sorted(await redis.keys("*")):
+        for key in sorted(await redis.keys(f"{self.scripts.root}*")):
             match await redis.type(key):
                 case b"hash":
                     found[key] = await redis.hgetall(key)
