@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3 python3.13 python; do \
 	done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench storm clean
+.PHONY: help demo test lint bench storm screenshots clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 10
@@ -34,6 +34,9 @@ bench: $(STAMP) ## measure throughput and latency; takes some minutes
 
 storm: $(STAMP) ## run every fault scenario in full, as a table; half an hour, and gcc is needed
 	@cd tests && ../$(BIN)/python -m faults.storm
+
+screenshots: $(STAMP) ## take the pictures of the README anew, from a rehearsed bad day; needs Chromium
+	@cd tests && ../$(BIN)/python -m browser.screenshots
 
 clean: ## remove what make has made; data in var/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -70,6 +70,10 @@ class StoreUnavailable(Unavailable):
     """Redis did not confirm. Nothing may be acknowledged."""
 
 
+class LedgerUnavailable(Unavailable):
+    """The SQL database did not answer, or not in time. What is on its way does not wait for it."""
+
+
 class AccountSlowed(Unavailable):
     """The CRM asked for a pause, or does not answer; nobody sends to the account for `seconds`."""
 

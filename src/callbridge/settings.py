@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from callbridge.account_settings import AccountSettings
+from callbridge.console_settings import AlertSettings, ConsoleSettings, LedgerSettings
 from callbridge.source_settings import SourceSettings
-from callbridge.values import Duration, Group, Networks, SealingKey, Secret, refusal
+from callbridge.values import Duration, Group, Networks, SealingKey, Secret, public_address, refusal
 
 _REDIS_ADDRESS = (
     r"rediss?://[^/?]|unix://.*/"
@@ -74,12 +74,6 @@ class RedisSettings(Group):
         return value
 
 
-class LedgerSettings(Group):
-    url: Secret | None = Field(
-        None, description="SQL database of the call history. Unset: SQLite in the data directory."
-    )
-
-
 class ReceiverSettings(Group):
     host: str = Field("127.0.0.1", description="Address on which webhooks are received.")
     port: int = Field(8080, ge=0, le=65535, description="Port on which webhooks are received; 0 takes a free one.")
@@ -107,20 +101,7 @@ class ReceiverSettings(Group):
     @field_validator("public_url")
     @classmethod
     def _is_an_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("is an address like https://hooks.example.com")
-        return value.rstrip("/")
-
-
-class ConsoleSettings(Group):
-    host: str = Field("127.0.0.1", description="Address of the operators' console.")
-    port: int = Field(8090, ge=0, le=65535, description="Port of the operators' console; 0 takes a free one.")
-    password: Secret | None = Field(
-        None, description="Password of the console. Unset: loopback only, one-time login link."
-    )
+        return public_address(value)
 
 
 class LogSettings(Group):
@@ -178,6 +159,7 @@ class Settings(Group):
     ledger: LedgerSettings = Field(LedgerSettings(), description="The call history.")
     receiver: ReceiverSettings = Field(ReceiverSettings(), description="The webhook receiver.")
     console: ConsoleSettings = Field(ConsoleSettings(), description="The operators' console.")
+    alerts: AlertSettings = Field(AlertSettings(), description="Who is told of problems.")
     worker: WorkerSettings = Field(WorkerSettings(), description="The delivering worker.")
     delivery: DeliverySettings = Field(DeliverySettings(), description="How calls are sent.")
     accounts: dict[str, AccountSettings] = Field({}, description="amoCRM / Kommo accounts by name.")

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -134,6 +135,16 @@ def refusal(*problems: tuple[str, str]) -> PydanticCustomError:
     """What a check over several settings raises: (setting below the checked group, what is wrong with it) for each."""
     text = "; ".join(f"{name}: {what}" for name, what in problems)
     return PydanticCustomError("settings", "{text}", {"text": text, "problems": problems})
+
+
+def public_address(value: str | None) -> str | None:
+    """An address of ours as others know it, without the slash at its end. Raises `ValueError`."""
+    if value is None:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("is an address like https://hooks.example.com")
+    return value.rstrip("/")
 
 
 def is_loopback(host: str) -> bool:

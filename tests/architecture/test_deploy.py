@@ -15,7 +15,7 @@ from callbridge.values import parse_duration
 from support.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
-OWN = ("receiver", "worker")
+OWN = ("receiver", "worker", "console")
 
 
 def compose() -> dict[str, Any]:
@@ -73,10 +73,9 @@ def test_stopping_waits_for_a_request_under_way(service: str) -> None:
     assert patience > Settings().delivery.request_timeout
 
 
-def test_only_the_receiver_is_reachable_and_on_loopback_only() -> None:
-    services = compose()["services"]
-    assert services["receiver"]["ports"] == ["127.0.0.1:8080:8080"]
-    assert [name for name, described in services.items() if "ports" in described] == ["receiver"]
+def test_only_receiver_and_console_are_reachable_and_on_loopback_only() -> None:
+    published = {name: service["ports"] for name, service in compose()["services"].items() if "ports" in service}
+    assert published == {"receiver": ["127.0.0.1:8080:8080"], "console": ["127.0.0.1:8090:8090"]}
 
 
 def test_the_data_of_redis_outlives_its_container() -> None:
@@ -132,4 +131,4 @@ def test_make_lists_every_target_with_what_it_does() -> None:
         [make, "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     targets = [line.split()[0] for line in listed.stdout.splitlines()]
-    assert targets == ["help", "demo", "test", "lint", "bench", "storm", "clean"]
+    assert targets == ["help", "demo", "test", "lint", "bench", "storm", "screenshots", "clean"]
