@@ -11,9 +11,10 @@ from rich.console import Console
 
 from callbridge.call import CallId
 from callbridge.commands import options
-from callbridge.commands.frame import Found, opened, run, settings_of, spool_here
+from callbridge.commands.frame import Found, opened, run, settings_of
 from callbridge.commands.output import calls_table, coloured, console, local, notes, plain, span, table, write_json
 from callbridge.errors import Misconfigured, StoreUnavailable
+from callbridge.inspecting import spool_here
 from callbridge.ops.filters import Filter
 from callbridge.ops.health import Status, states
 from callbridge.ops.inspect import Listed, Story

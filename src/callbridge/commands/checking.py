@@ -13,11 +13,12 @@ from callbridge.amocrm.credential import Fixed, long_lived
 from callbridge.amocrm.exchange import build_session
 from callbridge.amocrm.tokens import TokenPair
 from callbridge.commands import options
-from callbridge.commands.frame import Found, redis_in_use, run, settings_of, spool_here, standing
+from callbridge.commands.frame import Found, redis_in_use, run, settings_of
 from callbridge.commands.output import coloured, console, plain, table, write_json
 from callbridge.credentials import token_vault
 from callbridge.embedded import find_server, url_of
 from callbridge.errors import Misconfigured, StoreUnavailable
+from callbridge.inspecting import spool_here, standing
 from callbridge.intake.providers import check_source, provider_named
 from callbridge.intake.providers.base import Source, Traits
 from callbridge.ops.authorised import authorisation

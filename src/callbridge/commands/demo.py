@@ -21,7 +21,7 @@ from rich.table import Table
 
 from callbridge import observe
 from callbridge.commands import options
-from callbridge.commands.frame import Found, inspector, run
+from callbridge.commands.frame import Found, run
 from callbridge.commands.output import coloured, console, plain, table, write_json
 from callbridge.commands.posting import post_all, told
 from callbridge.commands.rehearsal import (
@@ -39,6 +39,7 @@ from callbridge.commands.senders import hook_at
 from callbridge.commands.stopping import stop_signals
 from callbridge.embedded import embedded_redis
 from callbridge.guide import secret_values
+from callbridge.inspecting import inspector
 from callbridge.ops.filters import Filter
 from callbridge.ops.health import states
 from callbridge.settings import Settings

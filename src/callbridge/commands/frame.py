@@ -9,28 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import typer
 
 from callbridge import configuration
-from callbridge.credentials import expiries
 from callbridge.embedded import url_of
 from callbridge.errors import CallbridgeError, Misconfigured, StoreUnavailable
-from callbridge.ops.authorised import token_end
+from callbridge.inspecting import inspector
 from callbridge.ops.inspect import Inspector
 from callbridge.settings import Settings
 from callbridge.store.connect import ping
-from callbridge.store.durability import Standing, stands
-from callbridge.store.spool import SPOOL_FILE
-from callbridge.store.spools import SpoolReport, report_of
-from callbridge.wiring import Store, asked, open_store
+from callbridge.wiring import Store, open_store
 
 T = TypeVar("T")
 
@@ -106,33 +100,3 @@ async def opened(settings: Settings) -> AsyncIterator[tuple[Store, Inspector]]:
     """The store in use and an inspector over it."""
     async with open_store(settings, await redis_in_use(settings)) as store:
         yield store, inspector(store, settings)
-
-
-def inspector(store: Store, settings: Settings) -> Inspector:
-    return Inspector(
-        store.records,
-        store.tally,
-        store.presence,
-        lambda: standing(store, settings),
-        settings.accounts,
-        lambda: {name: token_end(at, time.time()) for name, at in expiries(settings).items()},
-        lambda: spools(store, settings),
-    )
-
-
-async def standing(store: Store, settings: Settings) -> Standing:
-    """What Redis keeps, and whether it is the one that this host knows. Changes nothing."""
-    found = await stands(store.scripts.redis, asked(settings))
-    foreign = None if found.passing else await store.epoch.differs()
-    problems = (*found.problems, foreign) if foreign else found.problems
-    return replace(found, problems=problems, spools=bool(settings.receiver.spool_size))
-
-
-async def spools(store: Store, settings: Settings) -> Mapping[str, SpoolReport]:
-    """What every host last told, and what is in the file of this one."""
-    return {**await store.spools.read(), **spool_here(settings)}
-
-
-def spool_here(settings: Settings) -> Mapping[str, SpoolReport]:
-    file = settings.data_dir / SPOOL_FILE
-    return {socket.gethostname(): report_of(file, time.time())} if file.exists() else {}
