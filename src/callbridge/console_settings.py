@@ -5,9 +5,12 @@ Apart from `settings` for its length, as the accounts and sources are.
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+import base64
+from urllib.parse import urlsplit
 
-from callbridge.values import Duration, Group, Secret, Texts, public_address
+from pydantic import Field, field_validator, model_validator
+
+from callbridge.values import Duration, Group, Secret, Texts, public_address, refusal
 
 DAY = 86_400.0
 
@@ -54,7 +57,7 @@ class ConsoleSettings(Group):
 class AlertSettings(Group):
     webhook_url: str | None = Field(None, description="Address to which each alert and its end are posted, as JSON.")
     webhook_secret: Secret | None = Field(
-        None, description="Signs them (Standard Webhooks): whsec_ and base64, `callbridge config key` makes one."
+        None, description="Signs them (Standard Webhooks): whsec_ and the base64 of 24 random bytes or more."
     )
     telegram_token: Secret | None = Field(None, description="Token of the Telegram bot that tells alerts.")
     telegram_chat: str | None = Field(None, description="Chat to which the bot tells them.")
@@ -69,3 +72,41 @@ class AlertSettings(Group):
     after: Duration = Field(
         30.0, ge=0, description="How long a problem must last before it is told, and be gone likewise."
     )
+
+    @field_validator("webhook_url", "heartbeat_url")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        if value is not None and (parts.scheme not in {"http", "https"} or not parts.hostname):
+            raise ValueError("is an address like https://alerts.example.com/callbridge")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_a_key(cls, value: Secret | None) -> Secret | None:
+        if value is not None:
+            written = value.get_secret_value()
+            try:
+                key = base64.b64decode(written.removeprefix("whsec_"), validate=True)
+            except ValueError:
+                key = b""
+            if not written.startswith("whsec_") or len(key) < 24:
+                raise ValueError("is whsec_ and the base64 of 24 random bytes or more")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _is_a_mail_server(cls, value: Secret | None) -> Secret | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+                raise ValueError("is an address like smtp://user:password@mail.example.com:587")
+        return value
+
+    @model_validator(mode="after")
+    def _ways_are_whole(self) -> AlertSettings:
+        if (self.telegram_token is None) != (self.telegram_chat is None):
+            raise refusal(("telegram_chat", "and telegram_token belong together"))
+        if self.smtp_url is not None and not (self.mail_from and self.mail_to):
+            raise refusal(("mail_from", "and mail_to are needed beside smtp_url"))
+        return self

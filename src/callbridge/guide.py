@@ -25,7 +25,7 @@ _SAMPLES: Final[dict[str, Any]] = {
     "console.password": "three short words together",
     "console.public_url": "https://calls.example.com",
     "alerts.webhook_url": "https://alerts.example.com/callbridge",
-    "alerts.webhook_secret": "whsec_c2FtcGxlIHNlY3JldCBvZiBhbGVydHMhISE=",
+    "alerts.webhook_secret": "whsec_YSBzYW1wbGUgc2VjcmV0IG9mIHRoZSBhbGVydHMh",
     "alerts.telegram_token": "110201543:sample-token-of-the-bot",
     "alerts.telegram_chat": "-1001234567890",
     "alerts.smtp_url": "smtp://callbridge:long-mail-secret@mail.example.com:587",

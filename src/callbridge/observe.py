@@ -79,6 +79,9 @@ EVENTS: Final = frozenset(
         # the drain of an account
         "drain.started",
         "drain.ended",
+        # what is told to people
+        "alert.told",
+        "alert.failed",
         # the simulator
         "sim.started",
         # the log itself
