@@ -98,7 +98,7 @@ def try_request(
         query=heads.query if query is None else query.removeprefix("?"),
         url=url,
     )
-    found = trial(provider, tried, request, _now(now), _translator(settings, tried))
+    found = trial(provider, tried, request, _now(now), translator(settings, tried))
     if as_json:
         write_json({"provider": provider.name, "source": tried.name} | found.as_json())
     else:
@@ -185,7 +185,7 @@ def _overridden(
     )
 
 
-def _translator(settings: Settings, source: Source) -> Translate:
+def translator(settings: Settings, source: Source) -> Translate:
     """What a worker with these settings makes of a call."""
     select = selection(settings)
     held = settings.sources.get(source.name)
