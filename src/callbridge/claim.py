@@ -14,7 +14,7 @@ from callbridge.outcome import PauseReason
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """One call that is ours to send. `call` is None where the stored bytes hold no readable call. `waiting_since` is when it
-    was received, or replayed.
+    was received, or replayed. `lead`: a person asked for an incoming lead, if the CRM still knows nobody by the number.
     """
 
     id: CallId
@@ -23,6 +23,7 @@ class Claimed:
     parks: int
     waiting_since: float
     first_sent_at: float | None
+    lead: bool = False
 
 
 @dataclass(frozen=True, slots=True)

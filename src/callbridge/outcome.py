@@ -4,7 +4,7 @@ A batch gets an `Answer`, a call gets an `Outcome`, a stored call gets a `Settle
 matches them exhaustively. The state table stands here and nowhere else; the Lua scripts of `store` are tested against it.
 
     waiting -> claimed -> sending -> delivered | unmatched | dead | parked | waiting | uncertain
-    claimed -> waiting | dead | ignored     uncertain -> delivered | waiting | dead     parked -> waiting
+    claimed -> waiting | dead | ignored     uncertain -> delivered | waiting | dead     parked -> waiting | unmatched
     dead -> waiting | uncertain (replay) | ignored (discard) | delivered (an operator says so)
 """
 
@@ -48,7 +48,7 @@ MOVES: Final[Mapping[State, frozenset[State]]] = {
         }
     ),
     State.UNCERTAIN: frozenset({State.UNCERTAIN, State.DELIVERED, State.WAITING, State.DEAD, State.ERASED}),
-    State.PARKED: frozenset({State.WAITING, State.ERASED}),
+    State.PARKED: frozenset({State.WAITING, State.UNMATCHED, State.ERASED}),  # an operator may give up early
     # A replayed call waits; one whose outcome is unknown is looked for first, or an operator knows where it is.
     State.DEAD: frozenset({State.WAITING, State.UNCERTAIN, State.IGNORED, State.DELIVERED, State.ERASED}),
     State.DELIVERED: frozenset({State.ERASED}),

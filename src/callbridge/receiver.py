@@ -19,10 +19,12 @@ from callbridge import observe
 from callbridge.errors import StoreUnavailable
 from callbridge.intake.accept import Acceptor, Inbox
 from callbridge.intake.http import Readiness, Running, build_app, serve
+from callbridge.intake.refused import Refusals
 from callbridge.settings import Settings
 from callbridge.store.bell import Bell, arq_redis
 from callbridge.store.durability import HIGH_WATER, Asked, Standing, stands
 from callbridge.store.inbox import RedisInbox
+from callbridge.store.refusals import RedisRefusals
 from callbridge.store.spool import SPOOL_FILE, SpoolFile
 from callbridge.store.spooling import Spool, SpoolingInbox
 from callbridge.store.trouble import passes, trouble_of, words_for
@@ -38,6 +40,9 @@ LOOK_EVERY = 1.0
 
 TELL_EVERY = 30.0
 """Seconds between two reports of an unchanged spool."""
+
+TELL_REFUSALS_EVERY = 1.0
+"""Seconds between two reports of webhooks that were turned away."""
 
 LOW_WATER = 0.05
 """How far the memory in use has to fall below the high-water mark until new calls go to Redis again."""
@@ -195,12 +200,15 @@ async def receiver(settings: Settings, url: str) -> AsyncIterator[Running]:
             stack.push_async_callback(spool.close)
             inbox = SpoolingInbox(inbox, spool, lambda: promise.redis_is_well)
             stack.push_async_callback(_end, asyncio.create_task(inbox.keep_draining()))
+        refusals = Refusals()
+        stack.push_async_callback(_end, asyncio.create_task(_keep_telling(refusals, RedisRefusals(store.scripts))))
         app = build_app(
             Acceptor(sources(settings), inbox, time.time),
             ready=lambda: promise.readiness,
             body_timeout=settings.receiver.body_timeout,
             max_body=settings.receiver.max_body,
             trusted_proxies=tuple(map(ip_network, settings.receiver.trusted_proxies)),
+            refusals=refusals,
         )
         running = await serve(
             app, settings.receiver.host, settings.receiver.port, keepalive=settings.receiver.keepalive
@@ -215,6 +223,19 @@ def _spool(settings: Settings) -> Spool | None:
     return Spool(SpoolFile(settings.data_dir / SPOOL_FILE, settings.receiver.spool_size), time.time)
 
 
-async def _end(draining: asyncio.Task[None]) -> None:
-    draining.cancel()
-    await asyncio.wait([draining])
+async def _keep_telling(refusals: Refusals, store: RedisRefusals) -> None:
+    """For whoever looks from elsewhere: at most once a second, and once more at the end. A Redis that is away misses them."""
+    stopping = False
+    while not stopping:
+        try:
+            await asyncio.sleep(TELL_REFUSALS_EVERY)
+        except asyncio.CancelledError:
+            stopping = True
+        counts, samples = refusals.take()
+        with suppress(StoreUnavailable):
+            await store.add(counts, samples)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

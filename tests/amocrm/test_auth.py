@@ -136,12 +136,14 @@ async def test_a_401_in_the_middle_costs_one_refresh_and_the_same_batch_goes_aga
     async with rig() as place:
         account = an_account(place, place.bearer())
         assert await account.authorise(place.permit) is None
-        assert isinstance(await account.post(a_batch(1)), PerCall)
+        assert isinstance((await account.post(a_batch(1))).answer, PerCall)
         place.sim.desk.tokens.expire_access()
-        assert isinstance(await account.post(a_batch(2)), TokenRefused)
-        assert isinstance(await account.post(a_batch(2)), NotSent)  # there is nothing in hand until it is replaced
+        assert isinstance((await account.post(a_batch(2))).answer, TokenRefused)
+        assert isinstance(
+            (await account.post(a_batch(2))).answer, NotSent
+        )  # there is nothing in hand until it is replaced
         assert await account.authorise(place.permit) is None
-        assert isinstance(await account.post(a_batch(2)), PerCall)
+        assert isinstance((await account.post(a_batch(2))).answer, PerCall)
         assert place.sim.desk.tokens.refreshed == 1
         assert [note.uniq for note in place.sim.notes] == ["u-1", "u-2"]
 
@@ -152,7 +154,7 @@ async def test_several_batches_that_met_the_old_token_share_one_refresh() -> Non
         await account.authorise(place.permit)
         place.sim.desk.tokens.expire_access()
         answers = await asyncio.gather(*(account.post(a_batch(n)) for n in range(4)))
-        assert all(isinstance(answer, TokenRefused) for answer in answers)
+        assert all(isinstance(posted.answer, TokenRefused) for posted in answers)
         await asyncio.gather(*(account.authorise(place.permit) for _ in range(4)))
         assert place.sim.desk.tokens.refreshed == 1
 
@@ -164,7 +166,7 @@ async def test_another_401_right_after_a_good_refresh_stops_the_account_and_is_n
         place.sim.arm("401")
         for _ in range(5):
             await account.authorise(place.permit)
-            answer = await account.post(a_batch())
+            answer = (await account.post(a_batch())).answer
         assert isinstance(answer, AccountStopped)
         assert answer.reason is PauseReason.REAUTHORISE
         assert place.sim.desk.tokens.refreshed == 1
@@ -181,7 +183,7 @@ async def test_after_a_stop_a_new_authorisation_is_found_in_the_store() -> None:
         place.sim.desk.tokens.expire_access()
         newer = await place.authorise()
         assert await account.authorise(place.permit) is None
-        assert isinstance(await account.post(a_batch()), PerCall)
+        assert isinstance((await account.post(a_batch())).answer, PerCall)
         assert place.kept.pair == newer
 
 
@@ -191,10 +193,10 @@ async def test_a_token_that_worked_and_ended_again_is_replaced_again() -> None:
         for number in range(3):
             place.sim.desk.tokens.expire_access()
             await account.authorise(place.permit)
-            answer = await account.post(a_batch(number))
+            answer = (await account.post(a_batch(number))).answer
             if isinstance(answer, TokenRefused):
                 await account.authorise(place.permit)
-                answer = await account.post(a_batch(number))
+                answer = (await account.post(a_batch(number))).answer
             assert isinstance(answer, PerCall)
         assert place.sim.desk.tokens.refreshed == 3
 
@@ -445,7 +447,7 @@ async def test_a_moved_account_is_followed_and_its_new_address_is_kept_with_the_
         assert access.url == f"http://localhost:{port}"
         assert place.kept.pair
         assert place.kept.pair.home == place.sim.url
-        assert isinstance(await an_account(place, bearer).post(a_batch()), PerCall)
+        assert isinstance((await an_account(place, bearer).post(a_batch())).answer, PerCall)
         assert place.permits == 3  # refresh, question, refresh
 
 
@@ -454,9 +456,9 @@ async def test_an_account_that_moved_while_its_token_is_good_is_followed_too() -
         account = an_account(place, place.bearer())
         await account.authorise(place.permit)
         place.sim.arm(f"moved=localhost:{place.sim.url.rpartition(':')[2]}")
-        assert isinstance(await account.post(a_batch()), TokenRefused)
+        assert isinstance((await account.post(a_batch())).answer, TokenRefused)
         assert await account.authorise(place.permit) is None
-        assert isinstance(await account.post(a_batch()), PerCall)
+        assert isinstance((await account.post(a_batch())).answer, PerCall)
 
 
 async def test_a_host_that_is_nobodys_account_stops_with_that_reason_and_no_loop() -> None:
@@ -465,7 +467,7 @@ async def test_a_host_that_is_nobodys_account_stops_with_that_reason_and_no_loop
         place.sim.arm("404")
         for _ in range(4):
             await account.authorise(place.permit)
-            answer = await account.post(a_batch())
+            answer = (await account.post(a_batch())).answer
         assert isinstance(answer, AccountStopped)
         assert answer.reason is PauseReason.WRONG_HOST
         assert place.sim.desk.tokens.refreshed == 1

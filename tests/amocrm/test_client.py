@@ -35,6 +35,7 @@ from callbridge.outcome import (
     Unanswered,
     Unmatched,
 )
+from callbridge.posted import Evidence
 from support.amocrm import (
     BAN_PAGE,
     FIXTURES,
@@ -75,14 +76,14 @@ async def account(url: str, *, total: float = 5.0, connect: float = 2.0, **chang
 
 async def posted(*steps: Step, total: float = 5.0) -> Answer:
     async with scripted(*steps) as crm, account(crm.url, total=total) as amo:
-        answer = await amo.post(BATCH)
+        answer = (await amo.post(BATCH)).answer
         assert len(crm.requests) == 1
         return answer
 
 
 async def test_a_batch_is_one_array_with_the_token_and_every_call_is_answered_by_its_request_id() -> None:
     async with scripted(answers(200, recorded("stored"))) as crm, account(crm.url) as amo:
-        answer = await amo.post(BATCH)
+        answer = (await amo.post(BATCH)).answer
 
     assert answer == PerCall({ONE: Delivered(90210454, "contact", 8120033), TWO: Delivered(90210455, "lead", 4401977)})
     (request,) = crm.requests
@@ -132,32 +133,32 @@ async def test_the_wait_of_a_429_is_read_from_body_or_header() -> None:
 async def test_a_refused_connection_was_not_sent() -> None:
     with refusing_port() as port:
         async with account(f"http://127.0.0.1:{port}") as amo:
-            assert isinstance(await amo.post(BATCH), NotSent)
+            assert isinstance((await amo.post(BATCH)).answer, NotSent)
 
 
 async def test_an_unknown_host_was_not_sent() -> None:
     async with account("http://callbridge-test.invalid") as amo:
-        assert isinstance(await amo.post(BATCH), NotSent)
+        assert isinstance((await amo.post(BATCH)).answer, NotSent)
 
 
 async def test_a_certificate_nobody_vouches_for_ends_the_request_before_the_token_is_sent() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(FIXTURES / "self_signed.pem")
     async with scripted(answers(200), tls=context) as crm, account(crm.url) as amo:
-        assert isinstance(await amo.post(BATCH), NotSent)
+        assert isinstance((await amo.post(BATCH)).answer, NotSent)
         assert crm.requests == []
 
 
 async def test_plain_http_behind_an_https_address_was_not_sent() -> None:
     async with scripted(answers(200)) as crm, account(crm.url.replace("http:", "https:"), connect=0.3) as amo:
-        assert isinstance(await amo.post(BATCH), NotSent)
+        assert isinstance((await amo.post(BATCH)).answer, NotSent)
         assert crm.requests == []
 
 
 async def test_a_connection_that_is_never_accepted_was_not_sent() -> None:
     """The address is reserved for documentation: packets to it vanish, or the machine has no route at all."""
     async with account("http://192.0.2.1", connect=0.2) as amo:
-        assert isinstance(await amo.post(BATCH), NotSent)
+        assert isinstance((await amo.post(BATCH)).answer, NotSent)
 
 
 # --- nobody can tell -------------------------------------------------------------------------------------------------
@@ -212,8 +213,8 @@ async def test_a_504_calls_the_batch_too_heavy() -> None:
 
 async def test_a_kept_connection_closed_as_we_write_is_not_called_unsent() -> None:
     async with scripted(answers(200, recorded("stored")), sends_and_closes()) as crm, account(crm.url) as amo:
-        assert isinstance(await amo.post(BATCH), PerCall)
-        answer = await amo.post(BATCH)
+        assert isinstance((await amo.post(BATCH)).answer, PerCall)
+        answer = (await amo.post(BATCH)).answer
         assert crm.connections == 1, "the second request must have used the kept connection"
         assert isinstance(answer, NoAnswer)
         assert len(crm.requests) == 2, "a POST is never repeated by the library"
@@ -234,6 +235,40 @@ async def test_cancellation_passes_through() -> None:
             await task
 
 
+# --- what is kept of it ----------------------------------------------------------------------------------------------
+
+
+async def test_a_request_is_kept_as_it_left_and_its_answer_as_it_came() -> None:
+    steps = answers(200, recorded("stored"), X_Request_Id="vendor-7")
+    async with scripted(steps) as crm, account(crm.url) as amo:
+        posted = await amo.post(BATCH)
+    assert posted.evidence == Evidence(b'[{"n":1},{"n":2}]', recorded("stored"), 200, "vendor-7")
+    assert crm.requests[0].body == posted.evidence.request
+
+
+async def test_of_an_answer_that_broke_off_it_is_kept_what_it_began_with() -> None:
+    cut = head(502, length=5_000, X_Request_Id="vendor-8") + b"half"
+    async with scripted(sends_and_closes(cut)) as crm, account(crm.url) as amo:
+        posted = await amo.post(BATCH)
+    assert isinstance(posted.answer, NoAnswer)
+    assert posted.evidence == Evidence(b'[{"n":1},{"n":2}]', None, 502, "vendor-8")
+
+
+async def test_of_a_request_that_never_left_it_is_kept_what_would_have() -> None:
+    with refusing_port() as port:
+        async with account(f"http://127.0.0.1:{port}") as amo:
+            posted = await amo.post(BATCH)
+    assert isinstance(posted.answer, NotSent)
+    assert posted.evidence == Evidence(b'[{"n":1},{"n":2}]')
+
+
+async def test_an_answer_that_quotes_our_headers_is_kept_without_the_token() -> None:
+    async with scripted(answers(400, b"you sent Bearer " + TOKEN.encode())) as crm, account(crm.url) as amo:
+        posted = await amo.post(BATCH)
+    assert posted.evidence
+    assert posted.evidence.response == b"you sent Bearer ***"
+
+
 # --- where the token goes --------------------------------------------------------------------------------------------
 
 
@@ -251,7 +286,7 @@ async def test_a_proxy_in_the_environment_is_not_used(monkeypatch: pytest.Monkey
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
         async with account(crm.url) as amo:
-            assert isinstance(await amo.post(BATCH), PerCall)
+            assert isinstance((await amo.post(BATCH)).answer, PerCall)
         assert proxy.connections == 0
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from callbridge.intake.accept import Acceptor
 from callbridge.intake.http import Readiness, Running, build_app, serve
+from callbridge.intake.refused import Refusals
 from support.webhooks import NOW, OLD_SECRET, SECRET, MemoryInbox, a_mango_source, a_source
 
 READY = Readiness(ok=True, durability="always", problems=())
@@ -36,6 +37,7 @@ class Bridge:
 
     inbox: MemoryInbox = field(default_factory=MemoryInbox)
     readiness: Readiness = READY
+    refusals: Refusals = field(default_factory=Refusals)
     running: Running | None = None
     session: aiohttp.ClientSession | None = None
 
@@ -81,6 +83,7 @@ async def _bridge(*, body_timeout: float, keepalive: float, farewell: float = 0.
         ready=lambda: bridge.readiness,
         body_timeout=body_timeout,
         max_body=65_536,
+        refusals=bridge.refusals,
     )
     bridge.running = await serve(app, "127.0.0.1", 0, keepalive=keepalive, farewell=farewell)
     async with aiohttp.ClientSession() as bridge.session:

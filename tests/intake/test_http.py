@@ -227,3 +227,49 @@ async def test_nothing_secret_is_logged_on_any_way_out(bridge):
     assert {line["event"] for line in logged} == {"webhook.accepted", "webhook.refused"}
     for private in ("916", "c0ffee", "gue55ed", SECRET, "h-1", "v1,"):
         assert private not in str(logged)
+
+
+async def test_what_is_turned_away_is_counted_for_its_source_and_names_no_stranger(bridge):
+    agent = {"User-Agent": "PBX/1.0 " + "x" * 200}
+    tries = [
+        ("/hooks/office?token=query-secret", BODY, signed(BODY, "another")),
+        ("/hooks/office", BODY, {}),
+        ("/hooks/gue55ed-name/path-secret", BODY, {}),
+        ("/hooks/token/path-secret", BODY, {}),
+        ("/hooks/bearer", BODY, {"Authorization": "Bearer header-secret"}),
+        ("/hooks/office", b"x" * 70_000, {}),
+        ("/hooks/another-name", b"x" * 70_000, {}),
+    ]
+    for path, body, headers in tries:
+        async with bridge.post(path, body, headers | agent) as response:
+            assert response.status in {401, 413}
+    async with bridge.session.get(bridge.url + "/hooks/token/c0ffee-and-tea", headers=agent) as response:
+        assert response.status == 405
+    async with bridge.post("/hooks/office", BODY, signed(BODY)) as response:
+        assert response.status == 200
+    counts, samples = bridge.refusals.take()
+    assert counts == {
+        ("office", "bad_signature"): 1,
+        ("office", "no_signature"): 1,
+        ("office", "body_too_large"): 1,
+        ("unknown", "unknown_source"): 1,
+        ("unknown", "body_too_large"): 1,
+        ("token", "bad_path_token"): 1,
+        ("token", "method"): 1,
+        ("bearer", "bad_bearer_token"): 1,
+    }
+    assert len(samples) == len(tries) + 1
+    told = str(samples)
+    assert "secret" not in told
+    assert "name" not in told
+    first = samples[0][1]
+    assert (first["method"], first["bytes"], first["ip"]) == ("POST", len(BODY), "127.0.0.0/24")
+    assert first["agent"].startswith("PBX/1.0 xx")
+    assert len(first["agent"]) == 80
+
+
+async def test_when_nothing_can_be_stored_nobody_was_turned_away(bridge):
+    bridge.inbox.error = StoreUnavailable("away")
+    async with bridge.post("/hooks/office", BODY, signed(BODY)) as response:
+        assert response.status == 503
+    assert bridge.refusals.take() == ({}, [])

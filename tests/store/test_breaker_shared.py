@@ -221,3 +221,31 @@ async def test_a_wait_that_ends_leads_to_a_trial_for_what_is_only_uncertain_too(
     await open_breaker(bench)
     assert (await bench.queue.agenda()).looks == {"main"}
     assert not isinstance(await bench.queue.claim("main", 10), Claim)
+
+
+async def test_answers_that_asked_for_fewer_requests_are_counted_and_other_failures_are_not(bench: Bench) -> None:
+    pace = a_pace(bench)
+    await bench.scripts.run("pace", "main", 1_000, 10_000_000, "", 60_000, RAMP_BACKLOG)
+    before = (await bench.tally.account("main")).slowed_at
+    await pace.failed(0.0, "no route")
+    await pace.failed(0.0, "429", asked=True)
+    await pace.answered()
+    await pace.failed(0.0, "429", asked=True)
+    tally = await bench.tally.account("main")
+    seconds, _ = await bench.scripts.redis.time()
+    assert (before, tally.slowed_times) == (None, 2)
+    assert tally.slowed_at is not None
+    assert abs(tally.slowed_at - seconds) < 30
+
+
+@pytest.mark.parametrize(
+    ("ages", "used"),
+    [([], 0.0), ([0], 1.0), ([0, 1, 2, 3, 4, 5], 6.0), ([6], 0.0), ([-2], 0.0)],
+)
+async def test_the_pace_in_use_is_that_of_the_last_minute(bench: Bench, ages: list[int], used: float) -> None:
+    """Fifty to sixty requests in each ten seconds, `ages` tens of seconds ago."""
+    seconds, _ = await bench.scripts.redis.time()
+    bucket = seconds // 10
+    await change(bench, slots=" ".join(f"{bucket - age}:60" for age in ages) or "0:0")
+    tally = await bench.tally.account("main")
+    assert used <= tally.used <= used * 1.2

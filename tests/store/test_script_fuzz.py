@@ -17,8 +17,11 @@ from callbridge.errors import AccountSlowed, StoreUnavailable
 from callbridge.outcome import PauseReason, State
 from callbridge.store.connect import connected
 from callbridge.store.doubts import RedisDoubts, Verdict
+from callbridge.store.envelope import seal
 from callbridge.store.late import RedisLateNotes
+from callbridge.store.mending import RedisMending, amended
 from callbridge.store.pace import RedisPace
+from callbridge.store.refusals import RedisRefusals
 from callbridge.store.repair import RedisRepair
 from callbridge.store.scripts import VERBS, Argument, Scripts, Verb
 from callbridge.store.tokens import RedisTokens
@@ -102,6 +105,13 @@ async def live_through_everything(scripts: Recording) -> None:
     await tokens.lock()
     await tokens.save(3, b"sealed")
     dead = [record.id async for record in bench.records.in_state(State.DEAD)]
+    mending = RedisMending(scripts)
+    for record in [record async for record in bench.records.in_state(State.DEAD)][:1]:
+        assert record.envelope
+        fixed = seal(amended(record.envelope, {"phone": "+79165550199"}))
+        await mending.amend(record.id, fixed, round(record.updated_at * 1000), "somebody", "a digit")
+    await mending.unpark(await bench.bring_to(State.PARKED, 2, ref="parked"), "lead", "somebody", "a customer")
+    await RedisRefusals(scripts).add({("office", "bad_signature"): 2}, [("office", {"at": 1.5})])
     await RedisRepair(scripts).replay(dead)
     await RedisRepair(scripts).discard(dead)
     await RedisDoubts(scripts).resolve(Verdict.RESEND, dead, by="somebody", why="looked", after=0)

@@ -14,7 +14,7 @@ from typing import Final, Protocol, TypeVar
 from callbridge.amocrm import recordings
 from callbridge.amocrm.classify import bounded, classify
 from callbridge.amocrm.credential import Credential
-from callbridge.amocrm.exchange import Exchange, Heard
+from callbridge.amocrm.exchange import Exchange, Heard, Trace
 from callbridge.amocrm.notes import Page, Permit, likeness_of, read_back
 from callbridge.amocrm.schema import ACCOUNT_PATH, CALLS_PATH, MAX_BATCH, json_object, positive
 from callbridge.amocrm.tokens import Access
@@ -46,6 +46,7 @@ from callbridge.outcome import (
     Translation,
     WholeRefused,
 )
+from callbridge.posted import Evidence, Posted
 
 A = TypeVar("A", Answer, NoteAnswer)
 
@@ -121,15 +122,16 @@ class AmoAccount:
         found = await self._credential.current(permit)
         return None if isinstance(found, Access) else found
 
-    async def post(self, items: Mapping[CallId, Ready]) -> Answer:
+    async def post(self, items: Mapping[CallId, Ready]) -> Posted:
         """One request with all of `items`; exactly one answer, never an exception but cancellation."""
         return await self._post(CALLS_PATH, items, classify)
 
-    async def post_leads(self, items: Mapping[CallId, Ready], permit: Permit) -> Answer:
+    async def post_leads(self, items: Mapping[CallId, Ready], permit: Permit) -> Posted:
         """As `post`, with what `as_lead` made. After a refusal the account is asked whether it has incoming leads at all, for
         which `permit` is awaited; where nobody can tell, the refusal stands.
         """
-        answer = await self._post(UNSORTED_PATH, items, classify_leads)
+        posted = await self._post(UNSORTED_PATH, items, classify_leads)
+        answer = posted.answer
         refused = isinstance(answer, WholeRefused) or (
             isinstance(answer, PerCall) and any(isinstance(outcome, NoLead) for outcome in answer.outcomes.values())
         )
@@ -140,21 +142,24 @@ class AmoAccount:
                 page = await reader.get(ACCOUNT_PATH)
                 facts = json_object(page.body) if isinstance(page, Page) and page.status == 200 else None
                 if facts is not None and facts.get("is_unsorted_on") is False:
-                    return takes_none(items, SWITCHED_OFF)
-        return answer
+                    return replace(posted, answer=takes_none(items, SWITCHED_OFF))
+        return posted
 
-    async def _post(self, path: str, items: Mapping[CallId, Ready], reads: Classify) -> Answer:
+    async def _post(self, path: str, items: Mapping[CallId, Ready], reads: Classify) -> Posted:
         ids = {ready.uniq: id_ for id_, ready in items.items()}
         if not 0 < len(ids) == len(items) <= MAX_BATCH:
             raise ValueError(f"a batch holds 1 to {MAX_BATCH} calls with a uniq each")
         access = self._credential.in_hand
         if access is None:
-            return NO_TOKEN
-        body = b"[" + b",".join(ready.item for ready in items.values()) + b"]"
-        heard = await self._exchange.request(access, "POST", path, body)
+            return Posted(NO_TOKEN)
+        body, trace = b"[" + b",".join(ready.item for ready in items.values()) + b"]", Trace()
+        heard = await self._exchange.request(access, "POST", path, body, trace=trace)
         if not isinstance(heard, Heard):
-            return heard
-        return self._judged(access, reads(heard.status, heard.headers, heard.body, ids, now=self._now()))
+            return Posted(heard, Evidence(body, None, trace.status, trace.request_id))
+        answer = self._judged(access, reads(heard.status, heard.headers, heard.body, ids, now=self._now()))
+        # What answers in the CRM's place may quote our headers.
+        told = heard.body.replace(access.token.encode(), b"***")
+        return Posted(answer, Evidence(body, told, trace.status, trace.request_id))
 
     def _judged(self, access: Access, answer: A) -> A | TokenRefused:
         """A refused token that can be replaced is no verdict about the account; nor is an address: it may have moved."""

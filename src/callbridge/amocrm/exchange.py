@@ -38,14 +38,18 @@ OnExchange = Callable[[int | None, str | None, float], None]
 
 
 @dataclass(slots=True)
-class _Handover:
-    """Whether anything of one request was handed to the socket."""
+class Trace:
+    """What is known of one request while it is under way, and stays known of one that ends badly: whether anything of it was
+    handed to the socket, and of an answer its HTTP status and X-Request-Id.
+    """
 
     begun: bool = False
+    status: int | None = None
+    request_id: str | None = None
 
 
 async def _note_handover(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-    if isinstance(context.trace_request_ctx, _Handover):
+    if isinstance(context.trace_request_ctx, Trace):
         context.trace_request_ctx.begun = True
 
 
@@ -99,13 +103,12 @@ class Exchange:
         self.ahead: float | None = None
 
     async def request(
-        self, access: Access, method: str, path: str, body: bytes | None = None
+        self, access: Access, method: str, path: str, body: bytes | None = None, *, trace: Trace | None = None
     ) -> Heard | NotSent | NoAnswer:
-        handover = _Handover()
+        """`trace` is filled in, whatever comes of the request."""
+        trace = trace or Trace()
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        status: int | None = None
-        request_id: str | None = None
         try:
             async with self._session.request(
                 method,
@@ -114,19 +117,19 @@ class Exchange:
                 headers={"Authorization": f"Bearer {access.token}", "Content-Type": "application/json"},
                 allow_redirects=False,
                 timeout=self._timeout,
-                trace_request_ctx=handover,
+                trace_request_ctx=trace,
             ) as response:
-                status = response.status
-                request_id = bounded(response.headers.get("X-Request-Id", "")) or None
+                trace.status = status = response.status
+                trace.request_id = bounded(response.headers.get("X-Request-Id", "")) or None
                 content, whole = await _read(response)
         except (aiohttp.ClientError, OSError) as error:
             detail = bounded(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-            if not handover.begun:
+            if not trace.begun:
                 return NotSent(detail)
             return NoAnswer(detail, too_heavy=isinstance(error, TimeoutError))
         finally:
             if self._on_exchange is not None:
-                self._on_exchange(status, request_id, loop.time() - begun)
+                self._on_exchange(trace.status, trace.request_id, loop.time() - begun)
         if not whole and 200 <= status < 300:
             return NoAnswer(f"HTTP {status} with more than {MAX_ANSWER} bytes")
         ahead = self.clock_ahead(response.headers)

@@ -24,7 +24,7 @@ from callbridge.call import (
 )
 from callbridge.errors import Misconfigured, Unauthenticated, Undecodable
 from callbridge.intake.accept import arrival_of
-from callbridge.intake.http import PROBLEM, problem_body
+from callbridge.intake.answers import PROBLEM, problem_body
 from callbridge.intake.providers.base import (
     Broken,
     Challenge,

@@ -23,7 +23,10 @@ AGAIN: Final = 0.2
 
 class Queue(Protocol):
     async def mark_sending(self, fence: int, ids: Sequence[CallId], *, batch: str, lease: float) -> set[CallId]: ...
-    async def settle(self, fence: int, settlements: Sequence[Settlement], facts: Mapping[str, Any]) -> set[CallId]: ...
+    async def settle(
+        self, fence: int, settlements: Sequence[Settlement], facts: Mapping[str, Any], *, batch: bytes | None = None
+    ) -> set[CallId]: ...
+    async def tell(self, batch: bytes) -> None: ...
     async def release(self, fence: int, ids: Sequence[CallId], batch: str | None = None) -> int: ...
 
 
@@ -52,19 +55,23 @@ class Books:
         """Nothing was sent with `batch`, even where they are marked for it."""
         await self.record(claim, Plan(GoOn(), released=tuple(call.id for call in calls)), {"batch": batch})
 
-    async def record(self, claim: Claim, planned: Plan, facts: Mapping[str, Any]) -> None:
+    async def record(self, claim: Claim, planned: Plan, facts: Mapping[str, Any], request: bytes | None = None) -> None:
         """Carried out in the store, again and again while the lease lasts. After that the calls are uncertain, and the CRM is
-        asked what it has. `facts` tell about the request, with its `batch`.
+        asked what it has. `facts` tell about the request, with its `batch`; `request` is its own record, which is written
+        with the calls it settles, or by itself, and perhaps twice.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._lease
         batch = facts.get("batch")
+        along, alone = (request, None) if planned.settlements else (None, request)
         stale: set[CallId] | None = None
         while True:
             try:
                 if stale is None:
-                    stale = await self._queue.settle(claim.fence, planned.settlements, facts)
+                    stale = await self._queue.settle(claim.fence, planned.settlements, facts, batch=along)
                 await self._queue.release(claim.fence, planned.released, None if planned.read else batch)
+                if alone is not None:
+                    await self._queue.tell(alone)
                 break
             except StoreUnavailable as error:
                 if loop.time() + AGAIN >= deadline:

@@ -19,11 +19,13 @@ from callbridge.claim import Claim, Claimed, Nothing, Paused
 from callbridge.delivery.books import Books
 from callbridge.delivery.learnt import Learnt, Terms
 from callbridge.delivery.ports import Crm, Pace, Queue, Select
+from callbridge.delivery.record import Sent, Why, record_of
 from callbridge.delivery.settle import STOP_LOSS, GoOn, Plan, plan, untranslated
 from callbridge.delivery.split import halves
 from callbridge.delivery.strangers import Round, Strangers
 from callbridge.errors import AccountSlowed, StoreUnavailable
 from callbridge.outcome import NotForCrm, Ready, Translation
+from callbridge.posted import Posted
 
 LEAD = 0.03
 """Seconds before its slot at which a batch is claimed and translated, so that the slot is not spent on that."""
@@ -75,6 +77,7 @@ class Drain:
         self._learnt = Learnt(account, queue=queue, pace=pace, terms=terms)
         self._strangers = Strangers(account, queue=queue, crm=crm)
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._store_ahead = 0.0
 
     async def run(self, crowded: Callable[[], bool] = lambda: False) -> None:
         """Until nothing is due, or others need its place: `crowded`. Raises `StoreUnavailable` after the requests in flight
@@ -99,6 +102,7 @@ class Drain:
         size = self._learnt.size.now
         match await self._queue.claim(self._account, size):
             case Claim() as claim:
+                self._store_ahead = claim.now - asyncio.get_running_loop().time()
                 if claim.probe:
                     observe.event("account.probed", account=self._account)
                 await self._begin(claim, full=len(claim.calls) == size)
@@ -188,7 +192,8 @@ class Drain:
         """One batch, and what its answers ask for under the same lease: where it is refused without a name, its halves, until
         the culprits stand alone; and strangers as incoming leads.
         """
-        waiting = await self._send(claim, Round(calls, ready), slot, full=full)
+        why: Why = "probe" if claim.probe else "trial" if claim.trial else "full" if full else "due"
+        waiting = await self._send(claim, Round(calls, ready, why=why), slot, full=full)
         begun: list[Round] = []
         try:
             while waiting:
@@ -225,10 +230,10 @@ class Drain:
         began = loop.time()
         if sent.leads:
             permit = functools.partial(self._pace.take, trial=claim.trial)
-            answer = await self._strangers.post(calls, sent.ready, permit)
+            posted = await self._strangers.post(calls, sent.ready, permit)
         else:
-            answer = await self._crm.post({call.id: sent.ready[call.id] for call in calls})
-        seconds = loop.time() - began
+            posted = await self._crm.post({call.id: sent.ready[call.id] for call in calls})
+        answer, seconds = posted.answer, loop.time() - began
         planned = plan(
             answer,
             calls,
@@ -246,15 +251,23 @@ class Drain:
             "seconds": round(seconds, 3),
             "answer": type(answer).__name__,
         }
+        if posted.evidence and posted.evidence.status:
+            facts["status"] = posted.evidence.status
         if sent.leads:
             facts["as"] = "lead"
-        await self._books.record(claim, planned, facts)
+        await self._books.record(claim, planned, facts, self._told(batch, sent, calls, seconds, posted))
         await self._learnt.react(claim, answer, planned, facts, sent=len(calls), full=full)
         if planned.split:
             observe.event("batch.halved", account=self._account, batch=batch, size=len(calls))
-            return [Round(half, sent.ready, sent.leads) for half in reversed(halves(calls))]
+            return [Round(half, sent.ready, sent.leads, "half", batch) for half in reversed(halves(calls))]
         if not planned.strangers:
             return []
-        strangers, waits = self._strangers.meet([call for call in calls if call.id in planned.strangers])
+        strangers, waits = self._strangers.meet([call for call in calls if call.id in planned.strangers], batch)
         await self._books.record(claim, Plan(GoOn(), waits), facts)
         return strangers
+
+    def _told(self, batch: str, sent: Round, calls: Sequence[Claimed], seconds: float, posted: Posted) -> bytes | None:
+        """The record of a request that was answered now, by the store's clock as far as it is known here."""
+        at = asyncio.get_running_loop().time() + self._store_ahead
+        ids = [call.id for call in calls]
+        return record_of(Sent(batch, self._account, at, sent.leads, sent.why, sent.parent, seconds, ids), posted)

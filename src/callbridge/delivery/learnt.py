@@ -69,6 +69,7 @@ class Learnt:
                 detail=getattr(answer, "detail", None),
                 batch=facts["batch"],
                 seconds=facts.get("seconds"),
+                status=facts.get("status"),
             )
         with contextlib.suppress(StoreUnavailable):
             match planned.effect:

@@ -157,9 +157,11 @@ def plan(
 
 
 def _is_stranger(call: Claimed, outcome: Outcome, policy: Policy) -> bool:
-    """Of whom an incoming lead is made: the vendor has them for calls that came in, and we for whoever wants them."""
+    """Of whom an incoming lead is made: the vendor has them for calls that came in, and we for whoever wants them, by the
+    account's policy or for this call.
+    """
     inbound = call.call is not None and call.call.direction is Direction.INBOUND
-    return policy.unsorted and inbound and isinstance(outcome, Unmatched)
+    return (policy.unsorted or call.lead) and inbound and isinstance(outcome, Unmatched)
 
 
 def _settlement(call: Claimed, outcome: Outcome, policy: Policy, now: float, closed: str | None) -> Settlement:

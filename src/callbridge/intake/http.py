@@ -8,10 +8,9 @@ or by the protocol under them. A PBX is never told 429: several give a call up a
 from __future__ import annotations
 
 import asyncio
-import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Final, NoReturn
 
 import orjson
@@ -21,8 +20,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from callbridge import observe
 from callbridge.errors import BadWebhook, BodyRefused, MethodRefused, StoreUnavailable
 from callbridge.intake.accept import Acceptor
+from callbridge.intake.answers import DETAILS, Answer, busy, problem
 from callbridge.intake.providers.base import WebhookRequest
 from callbridge.intake.proxies import Network, sender_of
+from callbridge.intake.refused import UNKNOWN, Refusals, Refused
 
 LINGERING: Final = 2.0
 """Seconds for which a refused sender may go on sending before the connection is closed."""
@@ -40,22 +41,6 @@ FAREWELL: Final = 0.5
 that is just writing its next webhook hears so instead of finding the line cut."""
 
 LEAVING: Final = web.AppKey("leaving", asyncio.Event)
-
-RETRY_AFTER: Final = (5, 15)
-"""Seconds, drawn at random, so that senders that were refused together do not come back together."""
-
-PROBLEM: Final = "application/problem+json"
-_DETAILS: Final = {
-    400: "The request could not be read.",
-    401: "The credential is missing or not valid.",
-    404: "There is nothing at this address.",
-    405: "This method is not used here.",
-    408: "The body did not arrive in time.",
-    413: "The body is too large.",
-    417: "Only 100-continue can be expected.",
-    500: "Something went wrong here. It has been logged.",
-    503: "Nothing can be stored now. Send it again later.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +60,6 @@ class Running:
     url: str
     stop: Callable[[], Awaitable[None]]
     """Stops listening, lets what has been read finish, closes."""
-
-
-class _Answer(web.Response):
-    """A response that does not say which software made it."""
-
-    async def _prepare_headers(self) -> None:
-        await super()._prepare_headers()
-        del self._headers[hdrs.SERVER]
 
 
 class _Connection(web.RequestHandler):
@@ -109,14 +86,14 @@ class _Connection(web.RequestHandler):
             observe.event("webhook.failed", level="error", error=exc)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun")
-        return _problem(status if status in _DETAILS else 500, close=True)
+        return problem(status if status in DETAILS else 500, close=True)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         if isinstance(resp, web.HTTPException):
             allow = resp.headers.get(hdrs.ALLOW)
-            resp = _problem(resp.status if resp.status in _DETAILS else 400, {hdrs.ALLOW: allow} if allow else None)
+            resp = problem(resp.status if resp.status in DETAILS else 400, {hdrs.ALLOW: allow} if allow else None)
         return await super().finish_response(request, resp, start_time)
 
 
@@ -130,9 +107,11 @@ class _Receiver:
         body_timeout: float,
         max_body: int,
         peer: Callable[[web.Request], str],
+        refusals: Refusals,
     ) -> None:
         self._acceptor = acceptor
         self._peer = peer
+        self._refusals = refusals
         self._ready = ready
         self._body_timeout = body_timeout
         self._max_body = max_body
@@ -140,7 +119,7 @@ class _Receiver:
 
     async def webhook(self, request: web.Request) -> web.Response:
         if not self._ready().ok:
-            return _busy()
+            return busy()
         path = request.match_info
         source = path["source"]
         try:
@@ -160,27 +139,33 @@ class _Receiver:
                 ),
             )
         except BodyRefused as refused:
-            known = source if limit is not None else "unknown"
+            known = source if limit is not None else UNKNOWN
             observe.event("webhook.refused", source=known, reason=refused.reason, status=refused.status)
-            return _problem(refused.status, close=True)
+            self._count(request, known, refused)
+            return problem(refused.status, close=True)
         except MethodRefused as refused:
-            return _problem(refused.status, {hdrs.ALLOW: ", ".join(refused.allowed)})
+            self._count(request, source, refused)
+            return problem(refused.status, {hdrs.ALLOW: ", ".join(refused.allowed)})
         except BadWebhook as refused:
-            return _problem(refused.status, {hdrs.WWW_AUTHENTICATE: "Bearer"})
+            self._count(request, source if limit is not None else UNKNOWN, refused)
+            return problem(refused.status, {hdrs.WWW_AUTHENTICATE: "Bearer"})
         except StoreUnavailable:
-            return _busy()
+            return busy()
         except Exception as error:  # noqa: BLE001 - the border: whatever it is, the sender gets a clean answer and we the trace
-            observe.event(
-                "webhook.failed", level="error", source=source if limit is not None else "unknown", error=error
-            )
-            return _problem(500)
+            observe.event("webhook.failed", level="error", source=source if limit is not None else UNKNOWN, error=error)
+            return problem(500)
         reply = accepted.reply
-        answer = _Answer(
+        answer = Answer(
             status=reply.status, body=reply.body, headers={hdrs.CONTENT_TYPE: reply.content_type, **reply.headers}
         )
         if self.leaving.is_set():
             answer.force_close()
         return answer
+
+    def _count(self, request: web.Request, source: str, refused: BadWebhook) -> None:
+        agent, size = request.headers.get(hdrs.USER_AGENT, ""), request.content_length or request.content.total_bytes
+        told = Refused(source, refused.reason, time.time(), request.method, size, self._peer(request), agent)
+        self._refusals.add(told)
 
     async def _body(self, request: web.Request, limit: int) -> bytes:
         """The whole body, at most `limit` bytes after decompression, within an absolute deadline."""
@@ -206,14 +191,14 @@ class _Receiver:
             raise BodyRefused("body_broken_off", 400) from error
 
     async def alive(self, _request: web.Request) -> web.Response:
-        return _Answer(body=b'{"ok":true}', headers={hdrs.CONTENT_TYPE: "application/json"})
+        return Answer(body=b'{"ok":true}', headers={hdrs.CONTENT_TYPE: "application/json"})
 
     async def readiness(self, _request: web.Request) -> web.Response:
         state = self._ready()
         told = {"ok": state.ok, "durability": state.durability, "problems": state.problems, **state.more}
         if not state.ok:
-            return _problem(503, more=told)
-        return _Answer(body=orjson.dumps(told), headers={hdrs.CONTENT_TYPE: "application/json"})
+            return problem(503, more=told)
+        return Answer(body=orjson.dumps(told), headers={hdrs.CONTENT_TYPE: "application/json"})
 
 
 def build_app(
@@ -223,9 +208,14 @@ def build_app(
     body_timeout: float = 5.0,
     max_body: int = 65_536,
     trusted_proxies: Sequence[Network] = (),
+    refusals: Refusals | None = None,
 ) -> web.Application:
-    """`max_body` is for sources that do not exist; each real one brings its own limit."""
-    receiver = _Receiver(acceptor, ready, body_timeout, max_body, lambda request: sender_of(request, trusted_proxies))
+    """`max_body` is for sources that do not exist; each real one brings its own limit. `refusals` are counted there."""
+
+    def peer(request: web.Request) -> str:
+        return sender_of(request, trusted_proxies)
+
+    receiver = _Receiver(acceptor, ready, body_timeout, max_body, peer, refusals or Refusals())
     app = web.Application()
     app[LEAVING] = receiver.leaving
     for method in (hdrs.METH_POST, hdrs.METH_GET, hdrs.METH_OPTIONS):
@@ -273,26 +263,3 @@ async def serve(
 
 def _too_large() -> NoReturn:
     raise BodyRefused("body_too_large", 413)
-
-
-def _busy() -> web.Response:
-    wait = random.randint(*RETRY_AFTER)  # noqa: S311 - spreads retries, keeps no secret
-    return _problem(503, {hdrs.RETRY_AFTER: str(wait)}, close=True)
-
-
-def problem_body(status: int, more: dict[str, object] | None = None) -> bytes:
-    """What a refused sender reads."""
-    title = HTTPStatus(status).phrase
-    told = {"type": "about:blank", "title": title, "status": status, "detail": _DETAILS[status]}
-    return orjson.dumps(told | (more or {}))
-
-
-def _problem(
-    status: int, headers: dict[str, str] | None = None, *, close: bool = False, more: dict[str, object] | None = None
-) -> web.Response:
-    answer = _Answer(
-        status=status, body=problem_body(status, more), headers={hdrs.CONTENT_TYPE: PROBLEM, **(headers or {})}
-    )
-    if close:
-        answer.force_close()
-    return answer

@@ -41,6 +41,9 @@ class Row:
     breaker: BreakerTally
     requests_per_second: float | None
     pace: float
+    used: float
+    asked_to_slow: int
+    asked_to_slow_at: float | None
     waiting: int
     uncertain: int
     parked: int
@@ -78,6 +81,9 @@ def row(tally: AccountTally, account: AccountSettings | None, authorised: Author
         breaker=tally.breaker,
         requests_per_second=account.requests_per_second if account else None,
         pace=tally.pace,
+        used=tally.used,
+        asked_to_slow=tally.slowed_times,
+        asked_to_slow_at=tally.slowed_at,
         waiting=tally.waiting,
         uncertain=tally.uncertain,
         parked=tally.parked,

@@ -7,7 +7,8 @@ any of them. Times are milliseconds of the Redis clock unless named otherwise.
     {p}:bodies            HASH    id -> envelope, the immutable part (`envelope.py`)
     {p}:keys              HASH    digest of the call key -> id: the dedupe index
     {p}:index             ZSET    every id by time of receipt
-    {p}:legs:<id>         HASH    content digest -> envelope: other legs and variants of a call, ten at most
+    {p}:legs:<id>         HASH    content digest -> envelope: other legs and variants of a call, ten at most; original:
+                                  what the PBX told of one that a person changed
     {p}:story:<id>        LIST    what happened to a call, JSON entries, the last 100
     {p}:accounts          SET     accounts that ever had a call or a pause
     {p}:due:<account>     ZSET    waiting calls by the time they may be sent
@@ -23,13 +24,16 @@ any of them. Times are milliseconds of the Redis clock unless named otherwise.
     {p}:note:<note>       HASH    one of them: id (call), ln (link), cr (queued), ps (posted first), fn, at (postponed), lk
     {p}:fence             STRING  counter: each claim and each look gets the next number
     {p}:pace:<account>    HASH    the next slot and blocked_until (microseconds), slots of the last minute, the breaker
-                                  (see `pace.py`), its version, trial_by and trial_until; turn of two lanes, suspect
+                                  (see `pace.py`), its version, trial_by and trial_until; turn of two lanes, suspect;
+                                  asked_times, asked_at: answers that asked for fewer requests, and the last of them
     {p}:pause:<account>   HASH    reason detail since; probe_at every at_most, or, by hand, owner and perhaps until
     {p}:closed:<account>  STRING  why it takes no incoming leads, for a day
     {p}:token:<account>   HASH    generation, pair (sealed with a key that Redis does not have)
     {p}:refresh:<account> STRING  who replaces the pair now, for as long as that may take
     {p}:counts            HASH    <source>:<what> -> how many webhooks
     {p}:seen              HASH    source -> time of its last authenticated webhook
+    {p}:refused           HASH    <source>:<code> -> how many webhooks were refused for that; `unknown`: no such source
+    {p}:refusals:<source> LIST    the last twenty of them, JSON objects
     {p}:workers           ZSET    worker ids by their last heartbeat
     {p}:drains            HASH    account -> worker id that drains it
     {p}:epoch             HASH    id: which Redis this is; after:<id>: one that a person has accepted it in place of
@@ -107,7 +111,7 @@ class CallField:
     bulk), ba (batch marked last), sn (what left last: when, and with how many calls), fs (first sent), bs
     (waiting since, after a replay), us (uncertain since), dg (content digest), rk (rank of the leg that stands), lh
     (digest of the link that stands), lt (links that came while it was on its way, to be noted once it is delivered), nt
-    (digests of the links that are on its card, or on the way there).
+    (digests of the links that are on its card, or on the way there), ld (a person asked for an incoming lead).
     """
 
     STATE: Final = "st"

@@ -47,6 +47,7 @@ class _Heard:
     now: float
     waiting: int
     requests: int
+    asked: int
 
 
 class RedisPace:
@@ -112,7 +113,7 @@ class RedisPace:
                 heard.now, wait=seconds, why=why[:300], requests=heard.requests, asked=asked, trial=trial
             )
 
-        before, after = await self._write(failed, trial=trial)
+        before, after = await self._write(failed, trial=trial, asked=asked)
         if before.breaker.opened is None and after.opened is not None:
             observe.event(
                 "account.opened",
@@ -143,8 +144,10 @@ class RedisPace:
             self._trying = False
             await self._write(lambda heard: heard.breaker, trial=True)
 
-    async def _write(self, decide: Callable[[_Heard], Breaker], *, trial: bool) -> tuple[_Heard, Breaker]:
-        """What was read, and what was made of it. `trial`: this is what became of ours."""
+    async def _write(
+        self, decide: Callable[[_Heard], Breaker], *, trial: bool, asked: bool = False
+    ) -> tuple[_Heard, Breaker]:
+        """What was read, and what was made of it. `trial`: this is what became of ours; `asked`: for people to count."""
         holder = self._holder if trial else ""
         if trial:
             self._trying = False
@@ -156,6 +159,8 @@ class RedisPace:
             if not changes and not trial:
                 return heard, after
             pairs = [text for change in sorted(changes) for text in change]
+            if asked:
+                pairs += ["asked_times", str(heard.asked + 1), "asked_at", _ms(heard.now)]
             written, *row = await self._scripts.run("breaker", self._account, row[1], holder, *pairs)
             if written:
                 return heard, after
@@ -202,7 +207,8 @@ def _ms(seconds: float) -> str:
 def _heard(row: list[Any]) -> _Heard:
     now, _, waiting, requests, *facts = row
     texts = [fact.decode() for fact in facts]
-    return _Heard(standing(dict(zip(texts[::2], texts[1::2], strict=True))), now / 1000, waiting, requests)
+    kept = dict(zip(texts[::2], texts[1::2], strict=True))
+    return _Heard(standing(kept), now / 1000, waiting, requests, int(kept.get("asked_times", 0)))
 
 
 def _now() -> float:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
+from redis.exceptions import RedisError
 
 from callbridge.breaker import TRIAL_CALLS
 from callbridge.call import CallId
@@ -57,7 +58,7 @@ class RedisQueue:
             case b"paused" | b"slowed":
                 return Paused(ask_in=reply[2] / 1000)
             case b"calls" | b"probe":
-                calls = tuple(_claimed(*reply[at : at + 7]) for at in range(7, len(reply), 7))
+                calls = tuple(_claimed(*reply[at : at + 8]) for at in range(7, len(reply), 8))
                 probe = PauseReason(reply[4].decode()) if reply[0] == b"probe" else None
                 trial, troubled = bool(reply[5]), bool(reply[6])
                 return Claim(account, reply[2], reply[1] / 1000, calls, reply[3], probe, trial=trial, troubled=troubled)
@@ -69,13 +70,26 @@ class RedisQueue:
         reply = await self._scripts.run("sending", fence, _ms(lease), batch, *ids, replicas=self._replicas)
         return {CallId(call_id.decode()) for call_id in reply}
 
-    async def settle(self, fence: int, settlements: Sequence[Settlement], facts: Mapping[str, Any]) -> set[CallId]:
-        """Carries the settlements out; `facts` about the request join each call's story. Returns what was stale."""
+    async def settle(
+        self, fence: int, settlements: Sequence[Settlement], facts: Mapping[str, Any], *, batch: bytes | None = None
+    ) -> set[CallId]:
+        """Carries the settlements out; `facts` about the request join each call's story, `batch` is its record for the
+        ledger. Returns what was stale.
+        """
         if not settlements:
             return set()
         rows = [orjson.dumps(_row(settlement)) for settlement in settlements]
         reply = await self._scripts.run("settle", fence, orjson.dumps(facts), *rows)
+        if batch is not None:
+            await self.tell(batch)
         return {CallId(call_id.decode()) for call_id in reply}
+
+    async def tell(self, batch: bytes) -> None:
+        """The record of a request, for the ledger; told twice it is the same."""
+        try:
+            await self._scripts.redis.xadd(f"{self._scripts.root}ledger", {"batch": batch})
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"tell: {error}") from error
 
     async def release(self, fence: int, ids: Sequence[CallId], batch: str | None = None) -> int:
         """Puts calls back. Those marked for `batch` were not sent with it, or were turned away unread: they get the attempt
@@ -136,7 +150,7 @@ class RedisQueue:
 
 
 def _claimed(
-    call_id: bytes, attempts: Any, parks: Any, since: Any, first_sent: bytes, link: bytes, envelope: bytes
+    call_id: bytes, attempts: Any, parks: Any, since: Any, first_sent: bytes, link: bytes, lead: int, envelope: bytes
 ) -> Claimed:
     return Claimed(
         CallId(call_id.decode()),
@@ -145,6 +159,7 @@ def _claimed(
         parks=int(parks),
         waiting_since=int(since) / 1000,
         first_sent_at=int(first_sent) / 1000 if first_sent else None,
+        lead=bool(lead),
     )
 
 

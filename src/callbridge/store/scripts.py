@@ -22,7 +22,7 @@ Verb = Literal[
     "put", "patch", "count",
     "claim", "sending", "settle", "release", "reclaim", "look", "revive",
     "late", "noting", "noted",
-    "token", "lock",
+    "token", "lock", "unpark", "amend", "refuse",
     "replay", "discard", "resolve", "leads", "renew", "pace", "breaker", "pause", "hold", "reprobe", "resume", "agenda",
 ]  # fmt: skip
 

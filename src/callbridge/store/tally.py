@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from redis.exceptions import RedisError
 
@@ -17,6 +17,9 @@ from callbridge.outcome import PauseReason, State
 from callbridge.store import keys
 from callbridge.store.pace import standing
 from callbridge.store.scripts import Scripts
+
+SLOTS_OF: Final = 10_000
+"""Milliseconds whose slots are counted together, as `pace.lua` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,9 @@ class BreakerTally:
 class AccountTally:
     """`oldest_waiting` is how many seconds the oldest due call has been due; None when none is. Of those that wait, `bulk`
     are replayed or tried again, `isolated` are sent one at a time because workers died over them. `leads_closed` is why the
-    account takes no incoming leads, where it was asked for them. `pace` is the share of the configured rate in force.
+    account takes no incoming leads, where it was asked for them. `pace` is the share of the configured rate in force,
+    `used` how many requests a second there were in the last minute. `slowed_times` counts the answers that asked for fewer,
+    the last of them at `slowed_at` (Unix seconds).
     """
 
     account: str
@@ -74,6 +79,9 @@ class AccountTally:
     pace: float = 1.0
     bulk: int = 0
     isolated: int = 0
+    used: float = 0.0
+    slowed_times: int = 0
+    slowed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +202,9 @@ class RedisTally:
             pace=round(breaker.share, 3),
             bulk=bulk,
             isolated=alone,
+            used=_used(pace.get(b"slots", b"").decode(), now),
+            slowed_times=int(pace.get(b"asked_times") or 0),
+            slowed_at=float(pace[b"asked_at"]) / 1000 if b"asked_at" in pace else None,
         )
 
     async def _sources(self, now: float) -> tuple[SourceTally, ...]:
@@ -223,6 +234,14 @@ def _pause(row: Mapping[bytes, bytes], now: float) -> Pause | None:
 
 def _standing(row: Mapping[bytes, bytes]) -> Breaker:
     return standing({name.decode(): value.decode() for name, value in row.items()})
+
+
+def _used(slots: str, now: float) -> float:
+    """Requests a second by the slots of the last minute, which are counted in tens of seconds, the last of them under way."""
+    bucket = int(now // SLOTS_OF)
+    counts = (slot.split(":") for slot in slots.split())
+    taken = sum(int(count) for at, count in counts if bucket - 6 < int(at) <= bucket)
+    return round(1000 * taken / (5 * SLOTS_OF + now % SLOTS_OF), 2)
 
 
 def _slowed(breaker: Breaker, now: float) -> Slowed | None:

@@ -14,7 +14,7 @@
 -- Returns  {'none', now, ms until the next call is due or -1}
 --          {'paused' | 'slowed', now, ms until it is worth asking again}
 --          {'calls' | 'probe', now, fence, failures in a row, pause reason or '', trial 0 | 1, troubled 0 | 1, then per call: id, attempts, parks, waiting
---          since, first sent or '', link or '', envelope}
+--          since, first sent or '', link or '', incoming lead asked for 0 | 1, envelope}
 -- Cost     O(taken * log n), whatever waits
 local root, account, size, lease, trial_size = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if not size or size < 1 or size > 250 or not lease or lease <= 0 or not trial_size or trial_size < 1 then
@@ -117,14 +117,15 @@ local troubled = (failures > 0 or opened or share) and 1 or 0
 local leased, answer = {}, {what, now, fence, failures, reason or '', opened and 1 or 0, troubled}
 for i, id in ipairs(ids) do
   local call = root .. 'call:' .. id
-  local facts = redis.call('HMGET', call, 'at', 'pk', 'rc', 'fs', 'ln', 'bs', 'lt')
+  local facts = redis.call('HMGET', call, 'at', 'pk', 'rc', 'fs', 'ln', 'bs', 'lt', 'ld')
   redis.call('HSET', call, 'st', 'claimed', 'fn', fence)
   -- Its item will carry the link that it has now.
   if facts[7] then redis.call('HDEL', call, 'lt', 'nt') end
   leased[2 * i - 1], leased[2 * i] = now + lease, id
   local at = #answer
   answer[at + 1], answer[at + 2], answer[at + 3], answer[at + 4] = id, facts[1] or 0, facts[2] or 0, facts[6] or facts[3]
-  answer[at + 5], answer[at + 6], answer[at + 7] = facts[4] or '', facts[5] or '', bodies[i] or ''
+  answer[at + 5], answer[at + 6], answer[at + 7] = facts[4] or '', facts[5] or '', facts[8] and 1 or 0
+  answer[at + 8] = bodies[i] or ''
 end
 redis.call('ZADD', root .. 'leases', unpack(leased))
 return answer

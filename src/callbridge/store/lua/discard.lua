@@ -19,6 +19,7 @@ for _, id in ipairs(ARGV) do
     redis.call('ZADD', root .. 'ignored', now, id)
     redis.call('RPUSH', root .. 'story:' .. id, cjson.encode({at = now, what = 'discarded', was = reason}))
     redis.call('LTRIM', root .. 'story:' .. id, -100, -1)
+    redis.call('XADD', root .. 'ledger', '*', 'id', id)
     moved[#moved + 1] = id
   end
 end

@@ -34,5 +34,6 @@ if told then
   told.at = now
   redis.call('RPUSH', root .. 'story:' .. id, cjson.encode(told))
   redis.call('LTRIM', root .. 'story:' .. id, -100, -1)
+  redis.call('XADD', root .. 'ledger', '*', 'id', id)
 end
 return 1

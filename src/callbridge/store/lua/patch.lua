@@ -2,7 +2,7 @@
 -- patch: joins a recording's link to its call. What comes before its call is kept for it for a day. What comes after the call
 -- was sent is told in its story; if it is asked for, a note with it goes to the card, at once where the call is delivered,
 -- else as soon as it turns out to be. A recording is noted once, ten of them a call; a link to it that was signed anew only
--- takes the place of the one that the call has.
+-- takes the place of the one that the call has. To a call that is forgotten or erased nothing is joined.
 --
 -- KEYS[1]  root of all keys, see keys.py
 -- ARGV[1]  source
@@ -12,7 +12,7 @@
 -- ARGV[5]  1: add a note where the call is in the CRM already
 -- ARGV[6]  1: a webhook of its own; 0: brought by a repetition of the call's
 -- ARGV[7+] digests of the call keys under which the call may stand; the first that is known counts
--- Returns  kind (patched | duplicate | kept), id or ''
+-- Returns  kind (patched | duplicate | kept | counted), id or ''
 local root, source, early, link, digest, note, counted = KEYS[1], unpack(ARGV, 1, 6)
 if #ARGV < 7 or link == '' or digest == '' then return redis.error_reply('PATCH wants a link and a key') end
 
@@ -38,10 +38,15 @@ if not id then
   redis.call('SET', root .. 'recording:' .. early, digest .. ' ' .. link, 'EX', 86400)
 else
   local call = root .. 'call:' .. id
-  local state, account, known, standing, rank = unpack(redis.call('HMGET', call, 'st', 'ac', 'ln', 'lh', 'rk'))
-  if standing == digest or known == link then
+  local state, account, known, standing, rank, forgotten = unpack(redis.call('HMGET', call, 'st', 'ac', 'ln', 'lh', 'rk', 'fg'))
+  if forgotten or state == 'erased' then
+    kind = 'counted'
+  elseif standing == digest or known == link then
     kind = 'duplicate'
-    if known and known ~= link then redis.call('HSET', call, 'ln', link) end
+    if known and known ~= link then
+      redis.call('HSET', call, 'ln', link)
+      redis.call('XADD', root .. 'ledger', '*', 'id', id)
+    end
   else
     kind = 'patched'
     redis.call('HSET', call, 'ln', link, 'lh', digest)
@@ -62,6 +67,7 @@ else
         redis.call('HSET', call, 'lt', (redis.call('HGET', call, 'lt') or '') .. digest .. ':' .. link .. ' ')
       end
     end
+    redis.call('XADD', root .. 'ledger', '*', 'id', id)
   end
 end
 if counted == '1' then

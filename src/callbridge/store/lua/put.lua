@@ -1,7 +1,7 @@
 #!lua
 -- put: stores finished calls, each once. A call key seen before is a duplicate, or another leg of the call: a better one
 -- takes the place of one that nobody has claimed or sent yet, any other is kept beside it. Id, due time and place in the
--- queue stay as they are.
+-- queue stay as they are. Of a call that is forgotten or erased nothing is stored again, however often it comes.
 -- Not allow-oom: at maxmemory the receiver must hear "no" while the drain goes on.
 --
 -- KEYS[1]  root of all keys, see keys.py
@@ -28,7 +28,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local known = redis.call('HMGET', root .. 'keys', unpack(digests))
 local links = redis.call('MGET', unpack(recordings))
 local fresh, answer, most_legs = {}, {}, 10
-local keys, bodies, index, sets, accounts, counts, seen = {}, {}, {}, {}, {}, {}, {}
+local keys, bodies, index, sets, accounts, counts, seen, told = {}, {}, {}, {}, {}, {}, {}, {}
 
 local function push(list, one, other)
   local size = #list
@@ -65,8 +65,9 @@ end
 
 local function meet_again(n, id, meta)
   local call, content = root .. 'call:' .. id, meta[8]
-  local known, state, attempts, rank = unpack(redis.call('HMGET', call, 'dg', 'st', 'at', 'rk'))
-  if known == content then
+  local known, state, attempts, rank, forgotten = unpack(redis.call('HMGET', call, 'dg', 'st', 'at', 'rk', 'fg'))
+  -- A tombstone does not even know what it was told before.
+  if known == content or state == 'erased' then
     redis.call('HINCRBY', call, 'du', 1)
     return 'duplicate'
   end
@@ -80,7 +81,7 @@ local function meet_again(n, id, meta)
     return 'duplicate'
   end
   redis.call('HINCRBY', call, 'va', 1)
-  if keep_leg(id, content, ARGV[2 * n]) then tell(id, 'variant', content) end
+  if not forgotten and keep_leg(id, content, ARGV[2 * n]) then tell(id, 'variant', content) end
   return 'variant'
 end
 
@@ -127,6 +128,7 @@ for n, meta in ipairs(metas) do
   local count = source .. ':' .. kind
   counts[count] = (counts[count] or 0) + 1
   seen[source] = true
+  told[id] = true
   push(answer, kind, id)
 end
 
@@ -137,6 +139,7 @@ if #keys > 0 then
   for set, members in pairs(sets) do redis.call('ZADD', set, unpack(members)) end
   for account in pairs(accounts) do redis.call('SADD', root .. 'accounts', account) end
 end
+for id in pairs(told) do redis.call('XADD', root .. 'ledger', '*', 'id', id) end
 for count, times in pairs(counts) do redis.call('HINCRBY', root .. 'counts', count, times) end
 for source in pairs(seen) do redis.call('HSET', root .. 'seen', source, now) end
 return answer

@@ -45,6 +45,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', root .. 'leases', '-inf', now, '
     redis.call('HSET', call, 'st', to, 'up', now)
     redis.call('RPUSH', root .. 'story:' .. id, cjson.encode({at = now, what = to, reason = 'lease_lapsed', from = state}))
     redis.call('LTRIM', root .. 'story:' .. id, -100, -1)
+    redis.call('XADD', root .. 'ledger', '*', 'id', id)
   end
 end
 return went

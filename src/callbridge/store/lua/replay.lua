@@ -32,6 +32,7 @@ for _, id in ipairs(ARGV) do
     end
     redis.call('RPUSH', root .. 'story:' .. id, cjson.encode({at = now, what = 'replayed', was = reason}))
     redis.call('LTRIM', root .. 'story:' .. id, -100, -1)
+    redis.call('XADD', root .. 'ledger', '*', 'id', id)
     moved[#moved + 1] = id
   end
 end

@@ -40,6 +40,7 @@ for i = 5, #ARGV do
     if verdict == 'resend' then entry.may_duplicate = true end
     redis.call('RPUSH', root .. 'story:' .. id, cjson.encode(entry))
     redis.call('LTRIM', root .. 'story:' .. id, -100, -1)
+    redis.call('XADD', root .. 'ledger', '*', 'id', id)
     moved[#moved + 1] = id
   end
 end

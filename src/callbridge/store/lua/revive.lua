@@ -16,5 +16,6 @@ for _, id in ipairs(ids) do
   redis.call('HSET', root .. 'call:' .. id, 'st', 'waiting', 'up', now, 'bu', 1)
   redis.call('ZADD', root .. 'bulk:' .. account, now, id)
   redis.call('SADD', root .. 'retrying', id)
+  redis.call('XADD', root .. 'ledger', '*', 'id', id)
 end
 return #ids

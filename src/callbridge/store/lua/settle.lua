@@ -1,25 +1,28 @@
 #!lua flags=allow-oom
 -- settle: moves each call of a claim (or of a look) to where its outcome belongs, in one step with its lease, its schedule
--- and its story. A recording that came while a call was on its way is handed on to be noted. A call whose fence is not ours any more is left alone. Doing it twice changes nothing: the first time
--- takes the fence away.
+-- and its story, and tells the ledger. A recording that came while a call was on its way is handed on to be noted. A call
+-- whose fence is not ours any more is left alone. Doing it twice changes nothing: the first time takes the fence away; only
+-- the record of the request, which readers know by its id, is told again.
 --
 -- KEYS[1]  root of all keys, see keys.py
 -- ARGV[1]  fence
 -- ARGV[2]  facts of the request for the story, JSON object
--- ARGV[3+] per call, JSON array: id, state, reason or '', delay ms, detail or '', note id or 0,
+-- ARGV[3]  record of the request for the ledger, JSON object; '' for none
+-- ARGV[4+] per call, JSON array: id, state, reason or '', delay ms, detail or '', note id or 0,
 --          entity type or '', entity id or 0, looks so far
 -- Returns  ids that were refused as stale
-local root, fence = KEYS[1], ARGV[1]
+local root, fence, batch = KEYS[1], ARGV[1], ARGV[3]
 local moves = {
   claimed = {waiting = true, dead = true, ignored = true},
   sending = {waiting = true, uncertain = true, parked = true, delivered = true, unmatched = true, dead = true},
   uncertain = {uncertain = true, delivered = true, waiting = true, dead = true},
 }
-if #ARGV < 3 then return redis.error_reply('SETTLE wants facts and calls') end
+if #ARGV < 4 then return redis.error_reply('SETTLE wants facts, a record and calls') end
 local facts = cjson.decode(ARGV[2])
 if type(facts) ~= 'table' then return redis.error_reply('SETTLE wants facts as an object') end
+if batch ~= '' and string.sub(batch, 1, 1) ~= '{' then return redis.error_reply('SETTLE wants the record as an object') end
 local items = {}
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   local item = cjson.decode(ARGV[i])
   if type(item) ~= 'table' or #item ~= 9 or type(item[4]) ~= 'number' then return redis.error_reply('SETTLE wants nine fields') end
   items[#items + 1] = item
@@ -68,6 +71,8 @@ for _, item in ipairs(items) do
     for name, value in pairs(facts) do entry[name] = value end
     redis.call('RPUSH', root .. 'story:' .. id, cjson.encode(entry))
     redis.call('LTRIM', root .. 'story:' .. id, -100, -1)
+    redis.call('XADD', root .. 'ledger', '*', 'id', id)
   end
 end
+if batch ~= '' then redis.call('XADD', root .. 'ledger', '*', 'batch', batch) end
 return stale
