@@ -18,6 +18,7 @@ import typer
 
 from callbridge import __version__
 from callbridge.commands import (
+    access,
     accounts,
     calls,
     checking,
@@ -25,7 +26,9 @@ from callbridge.commands import (
     dead,
     demo,
     epoch,
+    erasing,
     frame,
+    ledger,
     providers,
     roles,
     sending,
@@ -50,9 +53,11 @@ for command in (
     demo.demo,
     roles.receiver,
     roles.worker,
+    roles.console,
     checking.check,
     calls.status,
     sending.send,
+    erasing.erase,
 ):
     app.command(command.__name__)(command)
 app.add_typer(calls.app, name="calls")
@@ -60,6 +65,10 @@ app.add_typer(dead.app, name="dead")
 app.add_typer(epoch.app, name="epoch")
 app.add_typer(uncertain.app, name="uncertain")
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(ledger.app, name="ledger")
+app.add_typer(access.operators, name="operators")
+app.add_typer(access.tokens, name="tokens")
+app.add_typer(access.audit, name="audit")
 providers.app.command("try")(trying.try_request)
 app.add_typer(providers.app, name="providers")
 app.add_typer(users.app, name="users")

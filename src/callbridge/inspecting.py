@@ -48,3 +48,13 @@ async def spools(store: Store, settings: Settings) -> Mapping[str, SpoolReport]:
 def spool_here(settings: Settings) -> Mapping[str, SpoolReport]:
     file = settings.data_dir / SPOOL_FILE
     return {socket.gethostname(): report_of(file, time.time())} if file.exists() else {}
+
+
+LEDGER_FILE = "ledger.db"
+
+
+def ledger_url(settings: Settings) -> str:
+    """The SQL database in use: the configured one, else a file in the data directory."""
+    if settings.ledger.url is not None:
+        return settings.ledger.url.get_secret_value()
+    return f"sqlite:///{(settings.data_dir / LEDGER_FILE).absolute()}"

@@ -23,73 +23,9 @@ from typing import Any, Final, Literal, TextIO
 import orjson
 import structlog
 
+from callbridge.events import EVENTS
 from callbridge.redaction import clean, exception, without
 from callbridge.settings import LogSettings
-
-EVENTS: Final = frozenset(
-    {
-        # a process
-        "process.started",
-        "process.ready",
-        "process.stopping",
-        "process.stopped",
-        "worker.failed",
-        # a webhook
-        "webhook.accepted",
-        "webhook.greeted",
-        "webhook.refused",
-        "webhook.spooled",
-        "spool.drained",
-        "spool.damaged",
-        "webhook.failed",
-        # a batch and its calls
-        "batch.posted",
-        "crm.answered",
-        "batch.halved",
-        "leads.closed",
-        "leads.open",
-        "call.settled",
-        "note.settled",
-        "calls.reclaimed",
-        "calls.revived",
-        "calls.read_back",
-        "calls.replayed",
-        "calls.resolved",
-        "calls.discarded",
-        # an account
-        "account.paused",
-        "account.probed",
-        "account.resumed",
-        "account.slowed",
-        "account.opened",
-        "account.closed",
-        "account.authorised",
-        "account.moved",
-        # its access token
-        "token.refreshed",
-        "token.rejected",
-        "token.unsaved",
-        "token.backup_failed",
-        # the store
-        "store.unavailable",
-        "store.recovered",
-        "store.durability",
-        "store.epoch",
-        "redis.restarted",
-        # the drain of an account
-        "drain.started",
-        "drain.ended",
-        # what is told to people
-        "alert.told",
-        "alert.failed",
-        # the simulator
-        "sim.started",
-        # the log itself
-        "log.library",
-        "log.dropped",
-    }
-)
-"""Every name there is: filters and alerts are built on them, so a new one is a decision, not a typo."""
 
 Level = Literal["debug", "info", "warning", "error", "critical"]
 
@@ -237,7 +173,7 @@ def event(name: str, /, *, level: Level = "info", **fields: Any) -> None:
     Before `configure` nothing is written, so that a command's output stays its own; only a test's capture hears it.
     """
     if name not in EVENTS:
-        raise ValueError(f"{name!r} is not registered in observe.EVENTS")
+        raise ValueError(f"{name!r} is not registered in events.EVENTS")
     log = _State.log
     if log is None:
         if not structlog.is_configured():

@@ -119,13 +119,17 @@ def text(value: str) -> str:
         value = _PHONE.sub(_without_number, value)
     if not (value.isascii() and value.isprintable()):
         value = _UNSAFE.sub(_escaped, value)
-    if not value.isalnum():
-        lower = value.lower()
-        for marks, pattern, replacement in _SECRETS:
-            for mark in marks:
-                if mark in lower:
-                    value = pattern.sub(replacement, value)
-                    break
+    return value if value.isalnum() else without_secrets(value)
+
+
+def without_secrets(value: str) -> str:
+    """A text as it is, but for what looks like a secret."""
+    lower = value.lower()
+    for marks, pattern, replacement in _SECRETS:
+        for mark in marks:
+            if mark in lower:
+                value = pattern.sub(replacement, value)
+                break
     return value
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-FINAL = ("delivered", "unmatched", "dead", "ignored")
+FINAL = ("delivered", "unmatched", "dead", "ignored", "erased")
 LANES = ("due", "bulk", "alone")
 """Where a waiting call may stand, one of them."""
 
@@ -53,7 +53,7 @@ async def holdings(redis: Redis, root: str) -> Holdings:
                 found.sets[key.removeprefix(root)] = {m.decode() for m in await redis.zrange(key, 0, -1)}
             case _, b"set":
                 found.sets[key.removeprefix(root)] = {m.decode() for m in await redis.smembers(key)}
-            case "keys" | "counts", b"hash":
+            case "keys" | "counts" | "forgotten", b"hash":
                 found.hashes[name] = await _hash(redis, key)
             case "bodies", b"hash":
                 found.sets["bodies"] = {member.decode() for member in await redis.hkeys(key)}
@@ -68,18 +68,29 @@ async def inconsistencies(redis: Redis, root: str) -> list[str]:
 
 def _indexes(found: Holdings) -> list[str]:
     ids, problems = set(found.calls), []
+    forgotten = {call_id for call_id, call in found.calls.items() if "fg" in call}
+    erased = {call_id for call_id, call in found.calls.items() if call["st"] == "erased"}
     dedupe = Counter(found.hashes.get("keys", {}).values())
-    indexes = {name: found.sets.get(name, set()) for name in ("index", "bodies")} | {"keys": set(dedupe)}
-    for name, members in indexes.items():
-        if members != ids:
-            problems.append(f"{name} and the calls differ: {_some(members ^ ids)}")
+    indexes = {
+        "keys": (set(dedupe), ids),
+        "index": (found.sets.get("index", set()), ids - forgotten),
+        "bodies": (found.sets.get("bodies", set()), ids - forgotten - erased),
+        "remnants": (found.sets.get("remnants", set()), forgotten),
+    }
+    for name, (members, right) in indexes.items():
+        if members != right:
+            problems.append(f"{name} and the calls differ: {_some(members ^ right)}")
     if twice := [call_id for call_id, times in dedupe.items() if times > 1]:
         problems.append(f"calls under two keys: {_some(twice)}")
     stored = sum(int(n) for name, n in found.hashes.get("counts", {}).items() if name.endswith(":stored"))
-    if stored != len(ids):
-        problems.append(f"{stored} were counted as stored, there are {len(ids)}")
-    for name, there in (("story", found.stories), ("legs", found.legs)):
-        if strange := set(there) - ids:
+    dropped = sum(map(int, found.hashes.get("forgotten", {}).values())) - len(forgotten)
+    if stored != len(ids) + dropped:
+        problems.append(f"{stored} were counted as stored, there are {len(ids)}, and {dropped} are gone")
+    for name, there, right in (
+        ("story", found.stories, ids - forgotten),
+        ("legs", found.legs, ids - forgotten - erased),
+    ):
+        if strange := set(there) - right:
             problems.append(f"a {name} of no call: {_some(strange)}")
     if strange := {call["ac"] for call in found.calls.values()} - found.sets.get("accounts", set()):
         problems.append(f"accounts that are not listed: {_some(strange)}")
@@ -94,6 +105,8 @@ def _whereabouts(found: Holdings) -> list[str]:
             for call_id in members:
                 where[call_id].add(name)
     for call_id, call in found.calls.items():
+        if "fg" in call and not where[call_id]:
+            continue
         right = PLACES.get(call["st"], (call["st"],))
         right = {f"{name}:{call['ac']}" if name in PER_ACCOUNT else name for name in right}
         if len(where[call_id]) != 1 or not where[call_id] <= right:
@@ -113,6 +126,8 @@ def _fields(found: Holdings) -> list[str]:
     }  # fmt: skip
     problems = []
     for call_id, call in found.calls.items():
+        if "fg" in call:
+            continue
         by_hand = call["st"] == "delivered" and call.get("rs") == "marked_delivered"
         if missing := (set() if by_hand else needed.get(call["st"], set())) - call.keys():
             problems.append(f"{call_id} is {call['st']} without {sorted(missing)}")

@@ -27,11 +27,15 @@ from hypothesis.stateful import (
 from callbridge.call import CallId, ReceiptKind, UndecodableWebhook, Webhook
 from callbridge.claim import Claim, Looked, Paused
 from callbridge.outcome import FINAL, Delivered, Settlement, State
+from callbridge.store.changes import RedisChanges
 from callbridge.store.connect import connected
+from callbridge.store.forgetting import RedisForgetting
 from callbridge.store.inbox import RedisInbox
 from callbridge.store.queue import FATAL_DEATHS, SUSPECT_DEATHS, RedisQueue
+from callbridge.store.records import RedisRecords, Snapshot
 from callbridge.store.repair import RedisRepair
 from callbridge.store.scripts import Scripts
+from callbridge.store.tally import RedisTally
 from faults.consistency import inconsistencies
 from support.builders import a_call, a_finished_call
 from support.redis_server import RedisServer
@@ -70,6 +74,7 @@ class Known:
     batch: str | None = None
     reason: str = ""
     legs: set[int] = field(default_factory=set)
+    forgotten: bool = False
 
 
 @dataclass
@@ -92,6 +97,12 @@ class StoreMachine(RuleBasedStateMachine):
         self._inbox = RedisInbox(scripts, lambda: 1_790_000_100.0, lambda _: None)
         self._queue = RedisQueue(scripts, lease=600, look_in=600)
         self._repair = RedisRepair(scripts)
+        self._forgetting = RedisForgetting(scripts)
+        self._records = RedisRecords(scripts)
+        self._tally = RedisTally(scripts)
+        self._changes = RedisChanges(scripts, "model")
+        self._told: dict[str, Snapshot] = {}
+        self._dropped = 0
         self._calls: dict[CallId, Known] = {}
         self._by_ref: dict[tuple[str, int], CallId] = {}
         self._hands: list[Hand] = []
@@ -106,6 +117,7 @@ class StoreMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             assert self._wait(inconsistencies(self._redis, ROOT)) == []
+            assert self._wait(self._tally.read()).total == len(self._calls) + self._dropped
         finally:
             self._wait(self._connection.__aexit__(None, None, None))
             self._runner.close()
@@ -133,8 +145,10 @@ class StoreMachine(RuleBasedStateMachine):
         assert (receipt.kind, receipt.id) == (self._met_again(call, talk), known)
 
     def _met_again(self, call: Known, talk: int) -> ReceiptKind:
-        if talk == call.talk:
+        if talk == call.talk or call.state is State.ERASED:
             return ReceiptKind.DUPLICATE
+        if call.forgotten:
+            return ReceiptKind.VARIANT
         better = a_call(duration=talk).rank > a_call(duration=call.talk).rank
         if call.state is State.WAITING and not call.attempts and better:
             call.legs = (call.legs | {call.talk}) - {talk}
@@ -316,7 +330,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._calls)
     @rule(data=st.data(), discard=st.booleans())
     def repair(self, data: st.DataObject, discard: bool) -> None:
-        ids = data.draw(st.lists(st.sampled_from(sorted(self._calls)), min_size=1, max_size=6, unique=True))
+        ids = self._some_ids(data)
         dead = {i for i in ids if self._calls[i].state is State.DEAD}
         if discard:
             assert self._wait(self._repair.discard(ids)) == dead
@@ -329,6 +343,42 @@ class StoreMachine(RuleBasedStateMachine):
             call = self._calls[call_id]
             call.state = State.UNCERTAIN if call.reason == "unknown_outcome" else State.WAITING
             call.deaths = 0
+
+    @precondition(lambda self: self._calls)
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        ids = self._some_ids(data)
+        over = {i for i in ids if self._calls[i].state in {State.DELIVERED, State.UNMATCHED, State.IGNORED}}
+        assert self._wait(self._forgetting.forget(ids)) == over
+        for call_id in over:
+            call = self._calls[call_id]
+            call.forgotten, call.attempts, call.legs = True, 0, set()
+
+    @precondition(lambda self: any(call.forgotten for call in self._calls.values()))
+    @rule()
+    def drop_remnants(self) -> None:
+        """What comes again after that is new, and nobody who was asleep all the while can do anything with it."""
+        gone = {i for i, call in self._calls.items() if call.forgotten}
+        assert self._wait(self._forgetting.drop_remnants(4e9, 1000)) == len(gone)
+        self._dropped += len(gone)
+        self._calls = {i: call for i, call in self._calls.items() if i not in gone}
+        self._by_ref = {key: i for key, i in self._by_ref.items() if i not in gone}
+        self._suspect = {account: held for account, held in self._suspect.items() if held[0] not in gone}
+        for hand in self._hands:
+            hand.ids = [i for i in hand.ids if i not in gone]
+        self._hands = [hand for hand in self._hands if hand.ids]
+
+    @precondition(lambda self: self._calls)
+    @rule(data=st.data())
+    def erase(self, data: st.DataObject) -> None:
+        ids = self._some_ids(data)
+        free = {i for i in ids if self._calls[i].state not in {State.CLAIMED, State.SENDING}}
+        assert self._wait(self._forgetting.erase(ids)) == free
+        for call_id in free:
+            self._calls[call_id] = Known(self._calls[call_id].account, 0, State.ERASED)
+
+    def _some_ids(self, data: st.DataObject) -> list[CallId]:
+        return data.draw(st.lists(st.sampled_from(sorted(self._calls)), min_size=1, max_size=6, unique=True))
 
     @rule(account=ACCOUNTS)
     def hold(self, account: str) -> None:
@@ -354,6 +404,23 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def what_is_final_stays_so(self) -> None:
         assert all(call.fence is None for call in self._calls.values() if call.state in FINAL)
+
+    @invariant()
+    def who_follows_the_stream_knows_all(self) -> None:
+        """But for what is on its way: that becomes known with its end."""
+        self._wait(self._follow())
+        there = {shown.record.id: shown for shown in self._wait(self._records.snapshots(sorted(self._calls)))}
+        assert self._told.keys() == there.keys()
+        assert {
+            i: shown for i, shown in there.items() if shown.record.state != "sending" and shown != self._told[i]
+        } == {}
+
+    async def _follow(self) -> None:
+        changes = await self._changes.take(500, 0)
+        ids = {change.call_id for change in changes if change.call_id}
+        self._told = {i: shown for i, shown in self._told.items() if i not in ids}
+        self._told |= {shown.record.id: shown for shown in await self._records.snapshots(sorted(ids))}
+        await self._changes.done([change.entry for change in changes])
 
     async def _read(self) -> dict[CallId, tuple[str, int]]:
         found = {}

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from callbridge.outcome import State
 from callbridge.store import records as module
+from callbridge.store.doubts import RedisDoubts, Verdict
+from callbridge.store.envelope import unseal
+from callbridge.store.repair import RedisRepair
+from support.builders import a_finished_call
 from support.store import Bench
 
 
@@ -37,3 +41,34 @@ async def test_a_list_can_be_bounded_in_time(bench: Bench) -> None:
 
 async def test_an_unknown_id_is_nothing(bench: Bench) -> None:
     assert await bench.records.get(module.CallId("nope")) is None
+
+
+async def test_a_snapshot_is_a_call_with_its_story_and_its_webhook(bench: Bench) -> None:
+    [call_id] = await bench.store(duration=60, extension="101")
+    await bench.inbox.put([a_finished_call(ref="r0", duration=3, extension="102")])
+    [shown] = await bench.records.snapshots([call_id, "nobody"])
+    assert shown.record == await bench.get(call_id)
+    assert shown.sealed is not None
+    assert unseal(shown.sealed) == shown.record.envelope
+    [entry] = shown.story
+    assert (entry["what"], entry["duration"], entry["extension"]) == ("variant", 3, "102")
+    assert entry["at"] > 1_600_000_000_000, "milliseconds"
+    assert not shown.replayed
+
+
+async def test_a_snapshot_tells_whether_a_person_had_the_call_sent_again(bench: Bench) -> None:
+    dead = await bench.bring_to(State.DEAD, ref="dead")
+    lost = await bench.bring_to(State.UNCERTAIN, ref="lost")
+    parked = await bench.bring_to(State.PARKED, ref="parked")
+    await RedisRepair(bench.scripts).replay(dead)
+    await RedisDoubts(bench.scripts).resolve(Verdict.RESEND, lost, by="anna", why="", after=0)
+    await bench.queue.revive("main")
+    shown = await bench.records.snapshots([*dead, *lost, *parked])
+    assert [snapshot.replayed for snapshot in shown] == [True, True, False]
+
+
+async def test_snapshots_of_many_calls_come_in_the_order_that_was_asked_for(bench: Bench, monkeypatch) -> None:
+    monkeypatch.setattr(module, "SHOWN", 7)
+    ids = list(reversed(await bench.store(30)))
+    assert [snapshot.record.id for snapshot in await bench.records.snapshots(ids)] == ids
+    assert await bench.records.snapshots([]) == []

@@ -18,6 +18,7 @@ from callbridge.outcome import PauseReason, State
 from callbridge.store.connect import connected
 from callbridge.store.doubts import RedisDoubts, Verdict
 from callbridge.store.envelope import seal
+from callbridge.store.forgetting import RedisForgetting
 from callbridge.store.late import RedisLateNotes
 from callbridge.store.mending import RedisMending, amended
 from callbridge.store.pace import RedisPace
@@ -115,6 +116,12 @@ async def live_through_everything(scripts: Recording) -> None:
     await RedisRepair(scripts).replay(dead)
     await RedisRepair(scripts).discard(dead)
     await RedisDoubts(scripts).resolve(Verdict.RESEND, dead, by="somebody", why="looked", after=0)
+    await bench.queue.tell(b'{"id":"b-1"}')
+    forgetting = RedisForgetting(scripts)
+    ended = await bench.bring_to(State.UNMATCHED, 3, ref="ended")
+    await forgetting.forget(ended)
+    await forgetting.erase(ended[:1])
+    await forgetting.drop_remnants(4e9, 1)
     notes = RedisLateNotes(scripts, "main", lease=60)
     if (note := await notes.take()) is not None:
         await notes.mark(note)

@@ -101,4 +101,6 @@ class Bench:
                     found[key] = await redis.smembers(key)
                 case b"string":
                     found[key] = await redis.get(key)
+                case b"stream":
+                    found[key] = await redis.xrange(key)
         return found

@@ -34,7 +34,7 @@ from callbridge.commands.rehearsal import (
     script,
     under_way,
 )
-from callbridge.commands.roles import Product, product, tell_hooks
+from callbridge.commands.roles import Product, product, tell_hooks, tell_link
 from callbridge.commands.senders import hook_at
 from callbridge.commands.stopping import stop_signals
 from callbridge.embedded import embedded_redis
@@ -94,7 +94,7 @@ def demo(
 
 async def _demo(calls: int, *, leave: bool, out: Console | None) -> Account:
     stopping = asyncio.Event()
-    async with _staged(calls, stopping) as stage:
+    async with _staged(calls, stopping, tell_link if out else None) as stage:
         if out:
             _announce(stage, out, leave=leave)
         playing = asyncio.create_task(_play(stage))
@@ -109,7 +109,7 @@ async def _demo(calls: int, *, leave: bool, out: Console | None) -> Account:
 
 
 @asynccontextmanager
-async def _staged(calls: int, stopping: asyncio.Event) -> AsyncIterator[Stage]:
+async def _staged(calls: int, stopping: asyncio.Event, tell_link: Callable[[str], None] | None) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="callbridge-demo-"))
         crm = CrmSim(SimConfig(rate=RATE, contacts=CONTACTS))
@@ -121,7 +121,7 @@ async def _staged(calls: int, stopping: asyncio.Event) -> AsyncIterator[Stage]:
         redis = await stack.enter_async_context(embedded_redis(settings.data_dir))
         stack.enter_context(stop_signals(stopping, put_away=lambda: shut_down(redis)))
         store = await stack.enter_async_context(open_store(settings, redis))
-        running = await stack.enter_async_context(product(settings, redis))
+        running = await stack.enter_async_context(product(settings, redis, tell_link=tell_link))
         numbers = [seeded_number(index) for index in range(CONTACTS)]
         played = script(calls, keys, numbers, time.time, running.url)
         yield Stage(settings, redis, crm, store, running, played, began=time.monotonic())

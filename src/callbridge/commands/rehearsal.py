@@ -70,6 +70,7 @@ def made_up_settings(keys: Mapping[str, Credentials], *, crm: str, data_dir: Pat
             "data_dir": data_dir,
             "log": {"level": "error"},
             "receiver": {"port": 0},
+            "console": {"port": 0},
             "accounts": {"demo": {"url": crm, "token": secrets.token_hex(16)}},
             "sources": {
                 source: {

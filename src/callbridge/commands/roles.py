@@ -1,4 +1,4 @@
-"""`callbridge up`, `receiver`, `worker`: the roles as processes.
+"""`callbridge up`, `receiver`, `worker`, `console`: the roles as processes.
 
 A role prints where it can be reached, logs to stderr, and ends orderly: it stops listening, finishes what it has read,
 settles what is in flight, and closes Redis last.
@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import typer
 
 from callbridge import observe
+from callbridge.commands import output
 from callbridge.commands.frame import run, settings_of
-from callbridge.commands.output import console, plain
+from callbridge.commands.sampling import tested
+from callbridge.commands.senders import receiver_url
 from callbridge.commands.stopping import stop_signals
+from callbridge.console import console as consoles
+from callbridge.desk import Hooks, hooks_at
 from callbridge.embedded import embedded_redis
 from callbridge.errors import Misconfigured
 from callbridge.guide import secret_values
 from callbridge.intake.http import Running
+from callbridge.ops.access.listening import Listening
+from callbridge.ops.actions import SourceTest
 from callbridge.receiver import receiver as receiving
 from callbridge.settings import Settings
 from callbridge.store.connect import shut_down
@@ -31,9 +37,10 @@ from callbridge.worker import worker as working
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Receiver and worker, running in this process; `url` is the receiver's."""
+    """Receiver, worker and console, running in this process; `url` is the receiver's, `console` the console's."""
 
     url: str
+    console: str
     worker: asyncio.Task[None]
 
     async def until(self, stopping: asyncio.Event) -> None:
@@ -48,7 +55,9 @@ class Product:
 
 
 @asynccontextmanager
-async def product(settings: Settings, url: str) -> AsyncIterator[Product]:
+async def product(
+    settings: Settings, url: str, *, tell_link: Callable[[str], None] | None = None
+) -> AsyncIterator[Product]:
     """The whole product over the Redis at `url`. It ends in the order in which nothing is lost: first no more webhooks come
     in, then what is in flight is settled.
     """
@@ -56,15 +65,20 @@ async def product(settings: Settings, url: str) -> AsyncIterator[Product]:
     async with working(settings, url, stopping) as role:
         task = asyncio.create_task(role.run(stopping))
         try:
-            async with _listening(settings, url) as running:
-                yield Product(running.url, task)
+            async with (
+                _listening(settings, url) as running,
+                consoling(
+                    settings, url, hooks=lambda: hooks_at(settings, running.url), tell_link=tell_link
+                ) as listening,
+            ):
+                yield Product(running.url, listening.url, task)
         finally:
             stopping.set()
             await asyncio.gather(task, return_exceptions=True)
 
 
 def up(context: typer.Context) -> None:
-    """Run receiver and worker in one process.
+    """Run receiver, worker and console in one process.
 
     Where no Redis is configured it runs one of its own, whose data is in the data directory.
     """
@@ -84,8 +98,9 @@ async def _up(settings: Settings) -> None:
             url = await stack.enter_async_context(embedded_redis(settings.data_dir))
             stack.enter_context(stop_signals(stopping, put_away=lambda: shut_down(url)))
             _say(f"Redis      embedded, its data is in {settings.data_dir}")
-        running = await stack.enter_async_context(product(settings, url))
+        running = await stack.enter_async_context(product(settings, url, tell_link=tell_link))
         tell_hooks(settings, running.url)
+        tell_console(settings, running.console)
         await running.until(stopping)
         _say("Stopping: finishing what has been begun. A second Ctrl-C does not wait.")
     observe.event("process.stopped")
@@ -127,6 +142,57 @@ async def _worker(settings: Settings) -> None:
     observe.event("process.stopped")
 
 
+def console(context: typer.Context) -> None:
+    """Run the console: pages, REST and metrics for operators, and the ledger's writer."""
+    settings = settings_of(context)
+    redis_url(settings)
+    _begin(settings, "console")
+    run(_console(settings))
+
+
+async def _console(settings: Settings) -> None:
+    stopping = asyncio.Event()
+    hooks = hooks_at(settings, receiver_url(settings))
+    with stop_signals(stopping):
+        async with consoling(settings, redis_url(settings), hooks=lambda: hooks, tell_link=tell_link) as listening:
+            tell_console(settings, listening.url)
+            observe.event("process.ready", url=listening.url, accounts=len(settings.accounts))
+            await stopping.wait()
+    observe.event("process.stopped")
+
+
+@asynccontextmanager
+async def consoling(
+    settings: Settings, url: str, *, hooks: Hooks, tell_link: Callable[[str], None] | None
+) -> AsyncIterator[Listening]:
+    """The console; an address on which it cannot listen is the operator's to change."""
+
+    async def tester(source: str) -> SourceTest:
+        return await asyncio.to_thread(tested, settings, source)
+
+    async with AsyncExitStack() as stack:
+        try:
+            listening = await stack.enter_async_context(
+                consoles(settings, url, tester=tester, hooks=hooks, tell_link=tell_link)
+            )
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise Misconfigured(
+                f"cannot listen on {settings.console.host}:{settings.console.port} (console.host, console.port): {why}"
+            ) from error
+        yield listening
+
+
+def tell_console(settings: Settings, url: str) -> None:
+    """Where operators look. Without a password a link was shown, which opens it."""
+    if settings.console.password is not None:
+        _say(f"Console    {settings.console.public_url or url}   log in as admin")
+
+
+def tell_link(address: str) -> None:
+    _say(f"Console    {address}   opens once, within 15 minutes")
+
+
 def tell_hooks(settings: Settings, base: str) -> None:
     """Where each PBX has to post. A path token is a secret, so its place is shown, not itself."""
     for name, source in settings.sources.items():
@@ -162,4 +228,4 @@ def _begin(settings: Settings, role: str) -> None:
 
 
 def _say(line: str) -> None:
-    console().print(plain(line))
+    output.console().print(output.plain(line))

@@ -21,6 +21,7 @@ from callbridge.commands.trying import translator
 from callbridge.errors import Misconfigured
 from callbridge.intake.providers import provider_named
 from callbridge.intake.providers.base import Source, WebhookRequest
+from callbridge.ops.actions import SourceTest
 from callbridge.settings import Settings
 from callbridge.sim.entities import seeded_number
 from callbridge.sim.speakers import speaker_named
@@ -72,3 +73,18 @@ def _received(sample: SignedWebhook, source: Source, hook: str) -> WebhookReques
     return WebhookRequest(
         sample.method, tuple(below), url.query, CIMultiDict(sample.headers), sample.body, target, origin
     )
+
+
+def tested(settings: Settings, name: str) -> SourceTest:
+    """The same as the console shows it: a line a step, then what would become of the call."""
+    found = sampled(settings, name)
+    if found.trial is None:
+        return SourceTest(ok=False, steps=(), problem=found.problem)
+    steps = [(stage.name, stage.detail) for stage in found.trial.stages]
+    for fate in found.trial.fates:
+        steps.append((fate.event, fate.intake))
+        if fate.item:
+            steps.append(("to the CRM", ", ".join(f"{name} {value}" for name, value in fate.item.items())))
+    wrong = [stage.detail for stage in found.trial.stages if stage.ok is False]
+    wrong += [fate.problem for fate in found.trial.fates if fate.problem]
+    return SourceTest(ok=found.trial.ok, steps=tuple(steps), problem=wrong[0] if wrong else None)

@@ -7,24 +7,22 @@ is live is decided in Redis, and a row says what was last heard of it.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Float,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy.schema import UniqueConstraint
+from sqlalchemy.sql import text
 
 METADATA: Final = MetaData()
+
+
+def _only(condition: str) -> dict[str, Any]:
+    """Makes an index one of the few rows of which that holds, so that looking for them costs no walk over all the others."""
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
+_RECEIPT: Final = ("received_at", "id")
+_ASKED: Final = ("state", "account", "source", "direction")
 
 CALLS: Final = Table(
     "calls",
@@ -38,7 +36,7 @@ CALLS: Final = Table(
     Column("ref", String(255)),
     Column("direction", String(16)),
     Column("phone", String(255)),
-    Column("tail", String(255), comment="the digits of phone, last one first: a search by last digits is a prefix of it"),
+    Column("tail", String(255), comment="the digits of phone, last one first: last digits are a prefix of it"),
     Column("extension", String(255)),
     Column("duration", Integer),
     Column("started_at", BigInteger),
@@ -60,16 +58,23 @@ CALLS: Final = Table(
     Column("variants", Integer, nullable=False, server_default="0"),
     Column("replayed", Boolean, nullable=False, server_default="0"),
     Column("forgotten_at", BigInteger, comment="since when Redis does not hold it any more"),
-    Index("calls_by_receipt", "received_at", "id"),
-    Index("calls_by_state", "state", "received_at", "id"),
-    Index("calls_by_account", "account", "received_at", "id"),
-    Index("calls_by_source", "source", "received_at", "id"),
-    Index("calls_by_reason", "reason", "received_at", "id"),
-    Index("calls_by_cause", "state", "account", "cause"),
-    Index("calls_by_end", "state", "settled_at", "id"),
-    Index("calls_by_tail", "tail"),
-    Index("calls_by_uniq", "uniq"),
-    Index("calls_by_ref", "ref"),
+    Index("calls_by_receipt", *_RECEIPT),
+    Index("calls_by_state", "state", *_RECEIPT),
+    Index("calls_by_account", "account", *_RECEIPT),
+    Index("calls_by_source", "source", *_RECEIPT),
+    # Beyond its first columns an index holds what `search` asks besides, so that a row that does not fit is never read.
+    Index("calls_by_place", "account", "source", "state", "direction", "received_at", "id", "settled_at"),
+    Index("calls_by_end", "state", "settled_at", "id", "account", "source", "direction", "received_at"),
+    Index(
+        "calls_by_reason", "reason", *_RECEIPT, *_ASKED, "cause", "tail", "settled_at", **_only("reason IS NOT NULL")
+    ),
+    Index("calls_by_cause", "cause", *_RECEIPT, *_ASKED, "reason", "tail", "settled_at", **_only("cause IS NOT NULL")),
+    Index("calls_by_tail", "tail", *_RECEIPT, *_ASKED, "reason", "cause", "settled_at"),
+    Index("calls_by_uniq", "uniq", *_RECEIPT),
+    Index("calls_by_ref", "ref", *_RECEIPT),
+    Index("calls_dead", "account", "reason", "cause", "settled_at", "id", **_only("state = 'dead'")),
+    Index("calls_parked", "account", "phone", "received_at", "id", **_only("state = 'parked'")),
+    Index("calls_to_forget", "settled_at", **_only("forgotten_at IS NULL")),
 )
 
 BODIES: Final = Table(
@@ -99,7 +104,7 @@ BATCHES: Final = Table(
     Column("at", BigInteger, nullable=False, comment="when its answer was written down"),
     Column("kind", String(8), nullable=False, comment="calls or leads"),
     Column("size", Integer, nullable=False),
-    Column("why", String(16), nullable=False, comment="why it left when it did: full, due, half, probe, trial, strangers"),
+    Column("why", String(16), nullable=False, comment="why it left then: full, due, half, probe, trial, strangers"),
     Column("parent", String(40), comment="the refused batch of which it is a half, or whose strangers it holds"),
     Column("seconds", Float, nullable=False),
     Column("answer", String(32), nullable=False),
@@ -109,7 +114,9 @@ BATCHES: Final = Table(
     Column("response", LargeBinary, comment="body as it came, bounded, deflated"),
     Index("batches_by_time", "at", "id"),
     Index("batches_by_account", "account", "at", "id"),
+    Index("batches_by_answer", "answer", "at", "id", "account"),
     Index("batches_by_parent", "parent"),
+    Index("batches_with_body", "at", **_only("request IS NOT NULL OR response IS NOT NULL")),
 )
 
 ATTEMPTS: Final = Table(
@@ -131,6 +138,7 @@ TALLIES: Final = Table(
     Column("source", String(32), primary_key=True),
     Column("state", String(16), primary_key=True),
     Column("calls", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 """How many rows of `calls` stand where, moved in the transaction that moves the row."""
 
@@ -139,8 +147,9 @@ MINUTES: Final = Table(
     METADATA,
     Column("minute", BigInteger, primary_key=True, comment="minutes since 1970"),
     Column("account", String(32), primary_key=True),
-    Column("what", String(16), primary_key=True, comment="received, or a final state, or in_time (delivered within 60 s)"),
+    Column("what", String(16), primary_key=True, comment="received, a final state, or in_time: delivered within 60 s"),
     Column("calls", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 LATENCIES: Final = Table(
@@ -149,6 +158,7 @@ LATENCIES: Final = Table(
     Column("minute", BigInteger, primary_key=True),
     Column("bucket", Integer, primary_key=True, comment="see figures.bucket_of"),
     Column("calls", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 """Webhook to CRM of calls that were never replayed or parked, by the minute in which they were delivered."""
 
@@ -193,7 +203,7 @@ JOBS: Final = Table(
     "jobs",
     METADATA,
     Column("id", String(40), primary_key=True, comment="chosen by whoever asks: asking twice is asking once"),
-    Column("action", String(16), nullable=False, comment="replay, discard, retry, resend, mark_delivered, give_up, lead"),
+    Column("action", String(16), nullable=False, comment="as ops.jobs names it"),
     Column("filter", Text, nullable=False, comment="JSON object, as the list had it; or the ids"),
     Column("reason", Text, nullable=False),
     Column("actor", String(64), nullable=False),
@@ -273,8 +283,10 @@ ALERTS: Final = Table(
     METADATA,
     Column("cause", String(128), primary_key=True),
     Column("detail", Text, nullable=False),
+    Column("path", String(255), nullable=False),
     Column("since", BigInteger, nullable=False),
     Column("told_at", BigInteger),
+    Column("gone_since", BigInteger),
 )
 
 MARKS: Final = Table(

@@ -165,8 +165,20 @@ class ErrorGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkedNumber:
+    """The parked calls of one account with one number."""
+
+    account: str
+    phone: str
+    calls: int
+    oldest_at: float
+    newest_at: float
+    newest_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
-    """What happened in one step of a chart, which begins at `at`. `counts` by received, delivered, unmatched, dead, ignored."""
+    """What happened in one step of a chart, which begins at `at`. `counts`: received, delivered, unmatched, dead, ignored."""
 
     at: float
     counts: Mapping[str, int]
@@ -196,3 +208,17 @@ class LedgerStanding:
     written_at: float | None
     size: int | None
     by_state: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownProblem:
+    """A problem that alerts remember. `told_at` is None while it is not told, `gone_since` while it lasts; `path` leads to
+    where the console shows it.
+    """
+
+    cause: str
+    detail: str
+    path: str
+    since: float
+    told_at: float | None = None
+    gone_since: float | None = None

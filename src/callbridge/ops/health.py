@@ -49,7 +49,9 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How everything stands. `workers` are seconds since their last heartbeat."""
+    """How everything stands. `workers` are seconds since their last heartbeat, `configured` the accounts of the settings,
+    `ends` problem and warning of the accounts' long-lived tokens.
+    """
 
     sentence: str
     problems: tuple[str, ...]
@@ -58,6 +60,8 @@ class Status:
     tally: Tally
     workers: Mapping[str, float]
     spools: Mapping[str, SpoolReport] = field(default_factory=dict)
+    configured: frozenset[str] = frozenset()
+    ends: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -101,6 +105,7 @@ def states(tally: Tally) -> dict[str, int]:
         "unmatched": tally.unmatched,
         "dead": tally.dead,
         "ignored": tally.ignored,
+        "erased": tally.erased,
     }
 
 
@@ -139,7 +144,8 @@ def assess(
     if tally.uncertain:
         warnings.append(f"{_calls(tally.uncertain)} uncertain: being looked for in the CRM")
     said = _sentence(tally, under_way, problems)
-    return Status(said, tuple(problems), tuple(warnings), standing, tally, workers, spools or {})
+    found = tuple(problems), tuple(warnings)
+    return Status(said, *found, standing, tally, workers, spools or {}, frozenset(configured), ends or {})
 
 
 def _not_taken(account: AccountTally, slowed: Slowed) -> str:

@@ -22,6 +22,7 @@ from callbridge.ops.jobs import Jobs
 from callbridge.ops.overview import Overviews
 from callbridge.ops.who import Role, Who
 from callbridge.settings import Settings
+from callbridge.store.refusals import RedisRefusals
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -54,6 +55,7 @@ class Console:
     jobs: Jobs
     gate: Gate
     audit: Audit
+    refusals: RedisRefusals
     hooks: Callable[[], Mapping[str, str]]
     """The address of each source that is to be entered in the PBX, its path token left out."""
 

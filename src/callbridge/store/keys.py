@@ -18,7 +18,11 @@ any of them. Times are milliseconds of the Redis clock unless named otherwise.
     {p}:leases            ZSET    claimed and sending calls by the end of their lease
     {p}:uncertain:<acct>  ZSET    uncertain calls by the time of the next look
     {p}:parked:<account>  ZSET    calls without a contact by the time of the next try
-    {p}:delivered ...     ZSET    final calls by the time they got there, one key a state
+    {p}:delivered ...     ZSET    final calls by the time they got there, one key a state; {p}:erased too
+    {p}:forgotten         HASH    final state -> how many calls are forgotten that got there: the ledger has them
+    {p}:remnants          ZSET    what is kept of forgotten calls, so that a repeated webhook is known, by when that was
+    {p}:ledger            STREAM  what changed, for the ledger: id (of a call), or batch (record of a request, JSON); group
+                                  `ledger`; deleted once it is there
     {p}:recording:<dig>   STRING  digest and link of a recording that came before its call, kept for a day
     {p}:late:<account>    ZSET    notes to add to cards, <id>.<digest of the link>, by the time they may be sent
     {p}:note:<note>       HASH    one of them: id (call), ln (link), cr (queued), ps (posted first), fn, at (postponed), lk
@@ -82,6 +86,10 @@ def parked(root: str, account: str) -> str:
     return f"{root}parked:{account}"
 
 
+def ledger(root: str) -> str:
+    return f"{root}ledger"
+
+
 def closed(root: str, account: str) -> str:
     return f"{root}closed:{account}"
 
@@ -108,10 +116,10 @@ def final(root: str, state: State) -> str:
 class CallField:
     """Fields of `{p}:call:<id>` that Python reads. Short, because a million waiting calls carry them; an absent one is
     zero or none. The scripts alone use fn (fence), pk (times parked), lk (looks), dt (deaths of workers), bu (its lane is
-    bulk), ba (batch marked last), sn (what left last: when, and with how many calls), fs (first sent), bs
-    (waiting since, after a replay), us (uncertain since), dg (content digest), rk (rank of the leg that stands), lh
-    (digest of the link that stands), lt (links that came while it was on its way, to be noted once it is delivered), nt
-    (digests of the links that are on its card, or on the way there), ld (a person asked for an incoming lead).
+    bulk), ba (batch marked last), sn (what left last: when, and with how many calls), fs (first sent), us
+    (uncertain since), dg (content digest), rk (rank of the leg that stands), lh (digest of the link that stands), lt (links
+    that came while it was on its way, to be noted once it is delivered), nt (digests of the links that are on its card, or
+    on the way there), ld (a person asked for an incoming lead), kd (of a forgotten call: digests of its keys).
     """
 
     STATE: Final = "st"
@@ -128,3 +136,5 @@ class CallField:
     NOTE: Final = "ni"
     ENTITY_TYPE: Final = "et"
     ENTITY: Final = "ei"
+    REPLAYED: Final = "bs"
+    FORGOTTEN: Final = "fg"

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from redis.exceptions import RedisError
 
 from callbridge.breaker import TRIAL_CALLS
 from callbridge.call import CallId
@@ -74,22 +73,19 @@ class RedisQueue:
         self, fence: int, settlements: Sequence[Settlement], facts: Mapping[str, Any], *, batch: bytes | None = None
     ) -> set[CallId]:
         """Carries the settlements out; `facts` about the request join each call's story, `batch` is its record for the
-        ledger. Returns what was stale.
+        ledger, a JSON object. Returns what was stale.
         """
         if not settlements:
+            if batch is not None:
+                await self.tell(batch)
             return set()
         rows = [orjson.dumps(_row(settlement)) for settlement in settlements]
-        reply = await self._scripts.run("settle", fence, orjson.dumps(facts), *rows)
-        if batch is not None:
-            await self.tell(batch)
+        reply = await self._scripts.run("settle", fence, orjson.dumps(facts), batch or b"", *rows)
         return {CallId(call_id.decode()) for call_id in reply}
 
     async def tell(self, batch: bytes) -> None:
         """The record of a request, for the ledger; told twice it is the same."""
-        try:
-            await self._scripts.redis.xadd(f"{self._scripts.root}ledger", {"batch": batch})
-        except (RedisError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"tell: {error}") from error
+        await self._scripts.run("tell", batch)
 
     async def release(self, fence: int, ids: Sequence[CallId], batch: str | None = None) -> int:
         """Puts calls back. Those marked for `batch` were not sent with it, or were turned away unread: they get the attempt

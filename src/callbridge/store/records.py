@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from redis.exceptions import RedisError
@@ -22,10 +22,13 @@ from callbridge.store.scripts import Scripts
 
 PAGE = 500
 
+SHOWN: Final = 200
+"""Snapshots in one pipeline."""
+
 _FIELDS = (
     CallField.STATE, CallField.ACCOUNT, CallField.SOURCE, CallField.ATTEMPTS, CallField.RECEIVED, CallField.UPDATED,
     CallField.REASON, CallField.DETAIL, CallField.NOTE, CallField.ENTITY_TYPE, CallField.ENTITY, CallField.LINK,
-    CallField.DUPLICATES, CallField.VARIANTS,
+    CallField.DUPLICATES, CallField.VARIANTS, CallField.REPLAYED, CallField.FORGOTTEN,
 )  # fmt: skip
 
 
@@ -59,8 +62,20 @@ class Record:
         return self.envelope.webhook if self.envelope else None
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that is told of a call. `story` has its times in milliseconds, and of other legs what they were;
+    `sealed` is the envelope as it is stored, absent once erased. `replayed`: a person had it sent again.
+    """
+
+    record: Record
+    story: Sequence[Mapping[str, Any]]
+    sealed: bytes | None
+    replayed: bool
+
+
 class RedisRecords:
-    """Reads calls. All methods raise `StoreUnavailable`."""
+    """Reads calls. All methods raise `StoreUnavailable`. What is forgotten is not there."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._redis = scripts.redis
@@ -78,7 +93,27 @@ class RedisRecords:
             raise StoreUnavailable(f"story: {error}") from error
         entries = [orjson.loads(row) for row in rows]
         legs = await self._legs(call_id) if any("leg" in entry for entry in entries) else {}
-        return [_told(entry, legs) for entry in entries]
+        return [_told(entry, legs) | {"at": entry["at"] / 1000} for entry in entries]
+
+    async def snapshots(self, ids: Sequence[str]) -> list[Snapshot]:
+        """Those of the calls that are there. One that moves while it is read is told on the stream again."""
+        found: list[Snapshot] = []
+        for start in range(0, len(ids), SHOWN):
+            chunk = [CallId(call_id) for call_id in ids[start : start + SHOWN]]
+            try:
+                async with self._redis.pipeline(transaction=False) as pipeline:
+                    for call_id in chunk:
+                        pipeline.hget(f"{self._root}bodies", call_id)
+                        pipeline.lrange(keys.story(self._root, call_id), 0, -1)
+                        pipeline.hgetall(keys.legs(self._root, call_id))
+                        # Last: it knows what was forgotten meanwhile.
+                        pipeline.hmget(keys.call(self._root, call_id), list(_FIELDS))
+                    rows = await pipeline.execute()
+            except (RedisError, OSError, TimeoutError) as error:
+                raise StoreUnavailable(f"snapshots: {error}") from error
+            each = zip(chunk, rows[::4], rows[1::4], rows[2::4], rows[3::4], strict=True)
+            found += [_snapshot(*facts) for facts in each if _is_there(facts[-1])]
+        return found
 
     async def _legs(self, call_id: CallId) -> dict[str, Call]:
         """The other legs of a call by their digest."""
@@ -86,8 +121,7 @@ class RedisRecords:
             rows = await self._redis.hgetall(keys.legs(self._root, call_id))  # type: ignore[misc] # as above
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"legs: {error}") from error
-        legs = {digest.decode(): _unsealed(sealed) for digest, sealed in rows.items()}
-        return {digest: envelope.call for digest, envelope in legs.items() if envelope and envelope.call}
+        return _calls(rows)
 
     async def newest(self, *, since: float | None = None, until: float | None = None) -> AsyncIterator[Record]:
         """Calls by time of receipt, newest first, received in [since, until)."""
@@ -127,22 +161,46 @@ class RedisRecords:
     async def _read(self, ids: Sequence[bytes]) -> list[Record]:
         try:
             async with self._redis.pipeline(transaction=False) as pipeline:
+                # In this order: what is forgotten in between is left out, not shown without its content.
+                pipeline.hmget(f"{self._root}bodies", [call_id.decode() for call_id in ids])
                 for call_id in ids:
                     pipeline.hmget(keys.call(self._root, call_id.decode()), list(_FIELDS))
-                pipeline.hmget(f"{self._root}bodies", [call_id.decode() for call_id in ids])
-                *rows, bodies = await pipeline.execute()
+                bodies, *rows = await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"read: {error}") from error
         return [
             _record(CallId(call_id.decode()), dict(zip(_FIELDS, row, strict=True)), body)
             for call_id, row, body in zip(ids, rows, bodies, strict=True)
-            if row[0] is not None
+            if _is_there(row)
         ]
 
 
+def _is_there(row: Sequence[bytes | None]) -> bool:
+    state, *_, forgotten = row
+    return state is not None and forgotten is None
+
+
+def _snapshot(
+    call_id: CallId,
+    sealed: bytes | None,
+    story: Sequence[bytes],
+    legs: Mapping[bytes, bytes],
+    row: Sequence[bytes | None],
+) -> Snapshot:
+    facts, calls = dict(zip(_FIELDS, row, strict=True)), _calls(legs)
+    entries = [_told(orjson.loads(entry), calls) for entry in story]
+    replayed = facts[CallField.REPLAYED] is not None
+    return Snapshot(_record(call_id, facts, sealed), entries, sealed, replayed)
+
+
+def _calls(legs: Mapping[bytes, bytes]) -> dict[str, Call]:
+    envelopes = {digest.decode(): _unsealed(sealed) for digest, sealed in legs.items()}
+    return {digest: envelope.call for digest, envelope in envelopes.items() if envelope and envelope.call}
+
+
 def _told(entry: dict[str, Any], legs: Mapping[str, Call]) -> dict[str, Any]:
-    """A story entry with its time in seconds; one about another leg says what that leg was, as far as it is kept."""
-    told = {name: value for name, value in entry.items() if name != "leg"} | {"at": entry["at"] / 1000}
+    """A story entry; one about another leg says what that leg was, as far as it is kept."""
+    told = {name: value for name, value in entry.items() if name != "leg"}
     if leg := legs.get(entry.get("leg", "")):
         facts = {
             "status": leg.status.value,

@@ -22,8 +22,9 @@ Verb = Literal[
     "put", "patch", "count",
     "claim", "sending", "settle", "release", "reclaim", "look", "revive",
     "late", "noting", "noted",
-    "token", "lock", "unpark", "amend", "refuse",
-    "replay", "discard", "resolve", "leads", "renew", "pace", "breaker", "pause", "hold", "reprobe", "resume", "agenda",
+    "token", "lock", "unpark", "amend", "refuse", "tell",
+    "replay", "discard", "resolve", "forget", "remnants", "erase",
+    "leads", "renew", "pace", "breaker", "pause", "hold", "reprobe", "resume", "agenda",
 ]  # fmt: skip
 
 VERBS: Final[tuple[Verb, ...]] = get_args(Verb)

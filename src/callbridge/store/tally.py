@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from callbridge.breaker import Breaker, Phase
 from callbridge.errors import StoreUnavailable
-from callbridge.outcome import PauseReason, State
+from callbridge.outcome import FINAL, PauseReason, State
 from callbridge.store import keys
 from callbridge.store.pace import standing
 from callbridge.store.scripts import Scripts
@@ -95,7 +95,9 @@ class SourceTally:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Every stored call is counted once; one that moves while the figures are read may be counted before or after."""
+    """Every stored call is counted once, those too that only the ledger has by now; one that moves while the figures are read
+    may be counted before or after.
+    """
 
     queued: int
     retrying: int
@@ -108,11 +110,12 @@ class Tally:
     ignored: int
     accounts: tuple[AccountTally, ...]
     sources: tuple[SourceTally, ...]
+    erased: int = 0
 
     @property
     def total(self) -> int:
         live = self.queued + self.retrying + self.sending + self.uncertain + self.parked
-        return live + self.delivered + self.unmatched + self.dead + self.ignored
+        return live + self.delivered + self.unmatched + self.dead + self.ignored + self.erased
 
 
 class RedisTally:
@@ -127,10 +130,7 @@ class RedisTally:
             now = seconds * 1000 + microseconds / 1000
             accounts = sorted(name.decode() for name in await self._redis.smembers(f"{self._root}accounts"))
             rows = [await self._account(account, now) for account in accounts]
-            finals = {
-                state: int(await self._redis.zcard(keys.final(self._root, state)))
-                for state in (State.DELIVERED, State.UNMATCHED, State.DEAD, State.IGNORED)
-            }
+            finals = await self._finals()
             leases = int(await self._redis.zcard(f"{self._root}leases"))
             retrying = int(await self._redis.scard(f"{self._root}retrying"))
             sources = await self._sources(now)
@@ -147,9 +147,22 @@ class RedisTally:
             unmatched=finals[State.UNMATCHED],
             dead=finals[State.DEAD],
             ignored=finals[State.IGNORED],
+            erased=finals[State.ERASED],
             accounts=tuple(rows),
             sources=sources,
         )
+
+    async def _finals(self) -> dict[State, int]:
+        """With those that are forgotten."""
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for state in FINAL:
+                pipeline.zcard(keys.final(self._root, state))
+            pipeline.hgetall(f"{self._root}forgotten")
+            *here, forgotten = await pipeline.execute()
+        return {
+            state: int(count) + int(forgotten.get(state.value.encode(), 0))
+            for state, count in zip(FINAL, here, strict=True)
+        }
 
     async def account(self, account: str) -> AccountTally:
         """Raises `StoreUnavailable`."""

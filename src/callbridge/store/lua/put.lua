@@ -66,6 +66,8 @@ end
 local function meet_again(n, id, meta)
   local call, content = root .. 'call:' .. id, meta[8]
   local known, state, attempts, rank, forgotten = unpack(redis.call('HMGET', call, 'dg', 'st', 'at', 'rk', 'fg'))
+  -- A key that outlived its call holds nobody's place.
+  if not state then return false end
   -- A tombstone does not even know what it was told before.
   if known == content or state == 'erased' then
     redis.call('HINCRBY', call, 'du', 1)
@@ -118,17 +120,18 @@ end
 local here = {}
 for n, meta in ipairs(metas) do
   local digest, source = meta[1], meta[4]
-  local id, kind = known[n] or here[digest], 'stored'
-  if id then
-    kind = meet_again(n, id, meta)
-  else
-    id = store(n, meta)
+  local id, kind = here[digest] or known[n], false
+  if id then kind = meet_again(n, id, meta) end
+  if not kind then
+    id, kind = store(n, meta), 'stored'
     here[digest] = id
   end
   local count = source .. ':' .. kind
   counts[count] = (counts[count] or 0) + 1
   seen[source] = true
-  told[id] = true
+  if not told[id] then
+    told[id], told[#told + 1] = true, id
+  end
   push(answer, kind, id)
 end
 
@@ -139,7 +142,7 @@ if #keys > 0 then
   for set, members in pairs(sets) do redis.call('ZADD', set, unpack(members)) end
   for account in pairs(accounts) do redis.call('SADD', root .. 'accounts', account) end
 end
-for id in pairs(told) do redis.call('XADD', root .. 'ledger', '*', 'id', id) end
+for _, id in ipairs(told) do redis.call('XADD', root .. 'ledger', '*', 'id', id) end
 for count, times in pairs(counts) do redis.call('HINCRBY', root .. 'counts', count, times) end
 for source in pairs(seen) do redis.call('HSET', root .. 'seen', source, now) end
 return answer

@@ -19,7 +19,6 @@ for i = 3, #ARGV do
   local state, held, account, attempts, marked, bulk = unpack(redis.call('HMGET', call, 'st', 'fn', 'ac', 'at', 'ba', 'bu'))
   if held == fence and (state == 'claimed' or state == 'sending') then
     attempts = tonumber(attempts or 0)
-    local before = attempts
     if state == 'sending' and marked == batch and attempts > 0 then
       attempts = redis.call('HINCRBY', call, 'at', -1)
       if attempts == 0 then redis.call('HDEL', call, 'fs') end
@@ -30,8 +29,8 @@ for i = 3, #ARGV do
     -- Its old place in the queue: one clock tick ago at the latest, so that it goes before newer calls.
     redis.call('ZADD', root .. (bulk and 'bulk:' or 'due:') .. account, math.min(now - 1, tonumber(redis.call('HGET', call, 'rc') or now)), id)
     if attempts > 0 then redis.call('SADD', root .. 'retrying', id) end
-    -- Turned away, it was tried all the same.
-    if state == 'sending' and attempts == before then redis.call('XADD', root .. 'ledger', '*', 'id', id) end
+    -- Who read it meanwhile has seen it on its way.
+    redis.call('XADD', root .. 'ledger', '*', 'id', id)
     released = released + 1
   end
 end
