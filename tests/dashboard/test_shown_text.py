@@ -94,6 +94,13 @@ def test_a_lifted_veil_shows_numbers() -> None:
     assert Veil(lifted=True).phone("+79161234567") == "+79161234567"
 
 
+def test_an_id_of_the_pbx_stays_whole_unless_the_number_is_in_it() -> None:
+    assert Veil().ref("1726839552.1041", "+79161234567") == "1726839552.1041"
+    assert Veil().ref("79161234567-1041", "8 (916) 123-45-67") == "***1041"
+    assert Veil().ref("1726839552.1041", None) == "***1041"
+    assert Veil().ref(None, "+79161234567") is None
+
+
 @settings(max_examples=100)
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=100).map(str.encode)))
 def test_any_bytes_are_shown_somehow(body: bytes) -> None:

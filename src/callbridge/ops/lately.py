@@ -15,6 +15,9 @@ from callbridge.errors import Unavailable
 
 T = TypeVar("T")
 
+AGAIN = 1.0
+"""Seconds after which a question without an answer is asked anew, however long an answer would have been good."""
+
 
 class Lately(Generic[T]):
     """`value` is the last good answer, of the time `at`; `problem` is why there is no newer one. Seconds: an answer is old
@@ -46,7 +49,8 @@ class Lately(Generic[T]):
         if self._asking is None:
             now = self._now()
             # A clock that was set back makes nothing young for ever.
-            if self._asked_at is not None and 0 <= now - self._asked_at < self._every:
+            every = self._every if self.problem is None else min(self._every, AGAIN)
+            if self._asked_at is not None and 0 <= now - self._asked_at < every:
                 return
             self._asked_at = now
             self._asking = asyncio.create_task(self._answer())

@@ -1,8 +1,8 @@
 """Which calls a page is asked for [pure]: the query of its URL as a filter, and a filter as a query.
 
 The names are those of the API: `state` (several), `account`, `source`, `direction`, `reason`, `cause`, `phone`, `text`,
-`since`, `until`. A search box has one more, `q`, which is a phone's last digits or the whole of an id. Whoever lists calls, or acts on
-all that match, reads and writes them here, so that what a list shows is what an action touches.
+`since`, `until`. A search box has one more, `q`, which is a phone's last digits or the whole of an id. Whoever lists calls,
+or acts on all that match, reads and writes them here, so that what a list shows is what an action touches.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from callbridge.call import phone_tail
 from callbridge.ops.masking import masked
 from callbridge.redaction import HIDDEN, clean, text, without_secrets
 
@@ -57,6 +58,14 @@ class Veil:
 
     def phone(self, number: str | None) -> str | None:
         return number if self.lifted else masked(number)
+
+    def ref(self, ref: str | None, number: str | None) -> str | None:
+        """The PBX's own id of a call: digits that look like a number, and are needed to find it there. It is left as it is
+        where it does not hold the call's number.
+        """
+        tail = phone_tail(number or "")[-7:]
+        apart = len(tail) == 7 and tail not in "".join(each for each in ref or "" if each.isdecimal())
+        return without_secrets(ref) if apart and ref else self.line(ref)
 
     def line(self, words: str | None) -> str | None:
         """A text of others on one line."""
