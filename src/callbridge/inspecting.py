@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from callbridge.credentials import expiries
 from callbridge.ops.authorised import token_end
-from callbridge.ops.inspect import Inspector
+from callbridge.ops.inspect import History, Inspector
 from callbridge.settings import Settings
 from callbridge.store.durability import Standing, stands
 from callbridge.store.spool import SPOOL_FILE
@@ -20,7 +20,7 @@ from callbridge.store.spools import SpoolReport, report_of
 from callbridge.wiring import Store, asked
 
 
-def inspector(store: Store, settings: Settings) -> Inspector:
+def inspector(store: Store, settings: Settings, history: History | None = None) -> Inspector:
     return Inspector(
         store.records,
         store.tally,
@@ -29,6 +29,7 @@ def inspector(store: Store, settings: Settings) -> Inspector:
         settings.accounts,
         lambda: {name: token_end(at, time.time()) for name, at in expiries(settings).items()},
         lambda: spools(store, settings),
+        history,
     )
 
 
@@ -58,3 +59,8 @@ def ledger_url(settings: Settings) -> str:
     if settings.ledger.url is not None:
         return settings.ledger.url.get_secret_value()
     return f"sqlite:///{(settings.data_dir / LEDGER_FILE).absolute()}"
+
+
+def has_ledger(settings: Settings) -> bool:
+    """Whether there is one to ask: SQLite makes a file of whatever is opened."""
+    return settings.ledger.url is not None or (settings.data_dir / LEDGER_FILE).exists()

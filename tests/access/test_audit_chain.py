@@ -11,7 +11,7 @@ from sqlalchemy import delete, update
 from callbridge.ledger.access import AuditBook
 from callbridge.ledger.database import Ledger, open_ledger
 from callbridge.ledger.tables import AUDIT
-from callbridge.ops.access.audit import Audit
+from callbridge.ops.access.audit import Audit, hash_of
 from callbridge.ops.who import Role, Who
 
 ANNA = Who("anna", Role.OPERATOR, "session", "192.0.2.7")
@@ -64,6 +64,16 @@ async def test_a_changed_entry_is_found(each_ledger: Ledger, chain: Audit, chang
     assert await chain.verify() == 3
 
 
+async def test_a_changed_entry_with_a_fresh_hash_is_missed_by_the_next(each_ledger: Ledger, chain: Audit):
+    await filled(chain)
+    async with each_ledger.read() as connection:
+        row = dict((await connection.execute(AUDIT.select().where(AUDIT.c.seq == 3))).mappings().one())
+    forged = row | {"actor": "boris"}
+    forged["hash"] = hash_of(forged)
+    await changed(each_ledger, update(AUDIT).where(AUDIT.c.seq == 3).values(forged))
+    assert await chain.verify() == 4
+
+
 @pytest.mark.parametrize("gone", [1, 3, 6])
 async def test_a_dropped_entry_is_missed_the_last_one_too(each_ledger: Ledger, chain: Audit, gone: int):
     await filled(chain)
@@ -81,8 +91,6 @@ async def test_a_chain_forged_anew_does_not_end_as_the_true_one(each_ledger: Led
     await filled(chain, 3)
     async with each_ledger.read() as connection:
         rows = [dict(row) for row in (await connection.execute(AUDIT.select().order_by(AUDIT.c.seq))).mappings()]
-    from callbridge.ops.access.audit import hash_of  # noqa: PLC0415 - what a forger would use
-
     await changed(each_ledger, delete(AUDIT))
     previous = ""
     for row in rows:

@@ -147,6 +147,8 @@ async def test_nobody_gets_a_problem_from_the_api_and_the_login_from_a_page(site
         page.status == 303 and page.headers["Location"] == f"/login?next={quote('/calls/1?state=dead&n=2', safe='/')}"
     )
     browser = site.browser()
+    mistyped = await browser.login(password="x" * 20, next="/calls/1?state=dead")
+    assert '<input type="hidden" name="next" value="/calls/1?state=dead">' in mistyped.text
     answer = await browser.login(next="/calls/1?state=dead")
     assert answer.headers["Location"] == "/calls/1?state=dead"
     part = await site.browser().get("/", HX_Request="true", HX_Current_URL=f"{site.listening.url}/calls/1?x=1")

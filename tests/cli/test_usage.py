@@ -29,7 +29,7 @@ EVERY_COMMAND = commands(get_command(app))
 def test_the_commands_of_the_contract_exist() -> None:
     expected = {
         "accounts", "up", "demo", "receiver", "worker", "check", "status", "send", "calls", "dead", "uncertain",
-        "sim", "config", "providers", "users", "epoch",
+        "sim", "config", "providers", "users", "epoch", "console", "ledger", "operators", "tokens", "audit", "erase",
     }  # fmt: skip
     assert {path[0] for path in EVERY_COMMAND if path} == expected
     for group, inner in {
@@ -42,6 +42,10 @@ def test_the_commands_of_the_contract_exist() -> None:
         "epoch": {"show", "accept"},
         "accounts": {"list", "pause", "resume", "authorise"},
         "config": {"example", "key", "schema"},
+        "ledger": {"status", "migrate", "prune", "export"},
+        "operators": {"list", "add", "password", "role", "disable", "enable"},
+        "tokens": {"list", "create", "revoke"},
+        "audit": {"list", "verify"},
     }.items():
         assert {path[1] for path in EVERY_COMMAND if path[:1] == (group,) and len(path) == 2} == inner
 

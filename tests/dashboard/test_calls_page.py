@@ -112,6 +112,13 @@ async def test_what_the_queue_cannot_search_it_does_not_list_unsearched(browse: 
     assert "1k00001abcdefghj" not in page
 
 
+async def test_what_a_form_leaves_empty_is_not_in_the_address(browse: Browse) -> None:
+    client = await browse(a_desk().console)
+    for page in ("/calls", "/batches"):
+        answer = await client.get(f"{page}?state=dead&q=&account=&answer=", allow_redirects=False)
+        assert (answer.status, answer.headers["Location"]) == (303, f"{page}?state=dead")
+
+
 async def test_an_empty_list_teaches(browse: Browse) -> None:
     client = await browse(a_desk().console)
     assert "Enter the address of a source in the PBX" in await (await client.get("/calls")).text()

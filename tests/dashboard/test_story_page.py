@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -146,8 +147,11 @@ async def test_of_an_erased_call_nothing_is_told_but_that_it_is(browse: Browse) 
     desk.know(
         a_row(1, state="erased", **bare), envelope=seal(Envelope("office", "mango", Webhook("summary", BODY), None))
     )
+    desk.ledger.told[ID] = replace(desk.ledger.told[ID], story=HAPPENED)
     page = await (await (await browse(desk.console)).get(f"/calls/{ID}")).text()
     assert "was erased on request" in page
+    assert "wrong prefix" not in page
+    assert "bad ***4567" not in page
     assert "/reveal" not in page
     assert "Webhook as it was received" not in page
 
@@ -262,4 +266,7 @@ def test_of_a_request_the_part_of_this_call_is_shown() -> None:
     silent = evidence(BatchXray(a_batch(), (), (), request, b"no deflate, no JSON"), UNIQ, Veil())
     assert silent is not None
     assert silent.whole
+    others = evidence(BatchXray(a_batch(), (), (), request, packed({"bad": "+79160000000"})), UNIQ, Veil(lifted=True))
+    assert others is not None
+    assert "+79160000000" not in (others.answered or "")
     assert evidence(BatchXray(a_batch(), (), (), None, None), UNIQ, Veil()) is None

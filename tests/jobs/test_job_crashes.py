@@ -39,7 +39,8 @@ async def test_a_killed_console_leaves_a_job_that_another_ends_each_call_once(
     async with ledger.begin() as connection:
         await connection.exec_driver_sql("UPDATE jobs SET held_until = NULL")
     command = [sys.executable, nursery.__file__, redis_server.url, bench.scripts.root, ledger_url, str(slices), where]
-    environment = os.environ | {"PYTHONPATH": str(Path(nursery.__file__).parents[1])}
+    paths = [str(Path(nursery.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     killed = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=environment)
     assert killed.stdout and await asyncio.wait_for(killed.stdout.readline(), 30) == b"here\n"
     killed.send_signal(signal.SIGKILL)

@@ -219,6 +219,28 @@ async def test_a_number_stays_neither_in_the_job_nor_in_the_audit(
     assert isinstance(await jobs.start(job.id, REPLAY, ByFilter(CallFilter(phone="79165550117")), "why", EVE), Job)
 
 
+async def test_a_job_that_is_still_being_put_down_is_not_begun_by_its_own_runner(bench: Bench, ledger: Ledger) -> None:
+    await dead(bench, ledger, 2)
+    here, held = asyncio.Event(), asyncio.Event()
+
+    class Slow(Audit):
+        async def add(self, *given: Any, **more: Any) -> int:
+            seq = await super().add(*given, **more)
+            if seq == 1:
+                here.set()
+                await held.wait()
+            return seq
+
+    audit = Slow()
+    jobs = jobs_of(ledger, bench.scripts, "one", audit)
+    starting = asyncio.create_task(started(jobs))
+    await here.wait()
+    await jobs._runner.step()
+    held.set()
+    await starting
+    assert audit.actions == ["job.started"]
+
+
 # --- held, ended, resumed --------------------------------------------------------------------------------------------
 
 

@@ -123,12 +123,17 @@ async def test_a_row_that_is_there_already_is_a_clash(ledger: Ledger):
             await connection.execute(TOMBSTONES.insert().values(call_id="a", erased_at=2))
 
 
-async def test_a_refused_value_is_not_quoted(ledger: Ledger):
-    """Values are phone numbers; an error's text and its chain go into logs."""
-    secret = "79161234567\udc80"
-    with pytest.raises(LedgerUnavailable) as caught:
+@pytest.mark.parametrize("how", ["no Unicode", "there already", "no such table"])
+async def test_values_are_not_quoted(how: str, ledger: Ledger):
+    """They are phone numbers; an error's text and its chain go into logs."""
+    name = "79161234567\udc80" if how == "no Unicode" else "79161234567"
+    row = {"name": name, "value": name, "changed_at": 1}
+    with pytest.raises(LedgerUnavailable) as caught:  # noqa: PT012 - which of them is refused depends
         async with ledger.begin() as connection:
-            await connection.execute(MARKS.insert().values(name=secret, value=secret, changed_at=1))
+            if how == "no such table":
+                await connection.execute(text("INSERT INTO nowhere VALUES (:name)"), {"name": name})
+            await connection.execute(MARKS.insert().values(row))
+            await connection.execute(MARKS.insert().values(row))
     error: BaseException | None = caught.value
     while error is not None:
         assert "79161234567" not in str(error)

@@ -318,6 +318,7 @@ async def test_an_erased_call_leaves_nothing_of_the_person(ledger: Ledger, offic
     office.tell(a_batch("b-1", ["c1", "c2"]))
     await drained(writer)
     office.put(emptied(office.calls["c1"], NOW + 50))
+    await drained(writer)
     office.tell(a_batch("b-1", ["c1", "c2"]), a_batch("b-0", ["c1"]))  # one comes only after that
     await drained(writer)
     first, second = await rows(ledger, CALLS)
@@ -333,6 +334,26 @@ async def test_an_erased_call_leaves_nothing_of_the_person(ledger: Ledger, offic
     assert "van" not in told and "5550117" not in told
     assert await figures(ledger, TALLIES) == {("main", "office", "erased"): 1, ("main", "office", "delivered"): 1}
     assert (await figures(ledger, MINUTES))[MINUTE, "main", "delivered"] == 2  # history stays
+
+
+async def test_contents_that_redis_left_with_an_erased_call_are_not_taken_in(
+    ledger: Ledger, office: Office, writer: Writer
+):
+    office.put(moved(shown("c1"), "erased", NOW + 9, batch="b-1", reason="refused_by_crm", detail="Ivan"))
+    await drained(writer)
+    assert await rows(ledger, BODIES) == []
+    assert "Ivan" not in repr(await everything(ledger)) and "555" not in repr(await rows(ledger, CALLS))
+
+
+async def test_what_comes_after_a_delivery_does_not_count_it_again(ledger: Ledger, office: Office, writer: Writer):
+    call = delivered(shown("c1"), NOW + 2)
+    office.put(call)
+    await drained(writer)
+    before = [await rows(ledger, table) for table in (TALLIES, MINUTES, LATENCIES)]
+    office.put(Shown(call.record.__class__(**{**fields(call.record), "duplicates": 3}), call.story, call.sealed))
+    await drained(writer)
+    assert [row["duplicates"] for row in await rows(ledger, CALLS)] == [3]
+    assert [await rows(ledger, table) for table in (TALLIES, MINUTES, LATENCIES)] == before
 
 
 async def test_a_restored_redis_brings_no_erased_call_back(ledger: Ledger, office: Office, writer: Writer):

@@ -172,7 +172,7 @@ async def test_a_slow_subscriber_misses_some_and_blocks_nobody(
     office: Office, overviews: Overviews, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(overview, "EVERY", 0.001)
-    async with overviews.subscribe() as slow, overviews.subscribe() as quick:
+    async with asyncio.timeout(20), overviews.subscribe() as slow, overviews.subscribe() as quick:
         for _ in range(20):
             office.time += 2
             while (await anext(quick)).at < office.time:

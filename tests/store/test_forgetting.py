@@ -204,6 +204,8 @@ async def test_a_key_without_its_call_holds_nobody_s_place(bench: Bench, forgett
     await bench.scripts.redis.hset(f"{bench.scripts.root}bodies", call_id, b"damaged")  # so its keys are not known
     assert await forgetting.forget([call_id]) == {call_id}
     await forgetting.drop_remnants(FOR_EVER, 1)
+    [key] = await bench.scripts.redis.hkeys(f"{bench.scripts.root}keys")
+    await bench.scripts.redis.hset(f"{bench.scripts.root}keys", key, "long-gone")
     receipts = await bench.inbox.put([a_finished_call(ref="r0"), a_finished_call(ref="r0")])
     assert [receipt.kind for receipt in receipts] == [ReceiptKind.STORED, ReceiptKind.DUPLICATE]
     await fits_together_but_for_the_count(bench)
@@ -341,6 +343,18 @@ async def test_a_note_that_a_worker_has_is_not_sent_once_its_call_is_erased(
     assert not await notes.put_back(note, 0, posted=True, looks=0)
     assert not await notes.end(note, {"what": "noted", "link": LINK})
     assert await notes.take() is None
+    await fits_together(bench)
+
+
+async def test_an_erased_call_is_not_counted_as_one_that_is_tried_again(
+    bench: Bench, forgetting: RedisForgetting
+) -> None:
+    call_id = await ready(bench, State.DEAD)
+    await RedisRepair(bench.scripts).replay([call_id])
+    assert (await bench.get(call_id)).state == "retrying"
+    await forgetting.erase([call_id])
+    tally = await bench.tally.read()
+    assert (tally.queued, tally.retrying, tally.erased) == (0, 0, 1)
     await fits_together(bench)
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -19,8 +19,11 @@ import typer
 
 from callbridge import configuration
 from callbridge.embedded import url_of
-from callbridge.errors import CallbridgeError, Misconfigured, StoreUnavailable
-from callbridge.inspecting import inspector
+from callbridge.errors import CallbridgeError, LedgerUnavailable, Misconfigured, StoreUnavailable
+from callbridge.inspecting import has_ledger, inspector, ledger_url
+from callbridge.ledger.database import WANTED_REVISION, open_ledger
+from callbridge.ledger.queries import Queries
+from callbridge.ops.history import History
 from callbridge.ops.inspect import Inspector
 from callbridge.settings import Settings
 from callbridge.store.connect import ping
@@ -65,6 +68,8 @@ def ending(error: CallbridgeError) -> tuple[int, str]:
             return WRONG_USAGE, str(error)
         case StoreUnavailable():
             return PROBLEM, f"Redis does not answer: {error}"
+        case LedgerUnavailable():
+            return PROBLEM, f"the ledger does not answer: {error}"
         case _:
             return PROBLEM, str(error)
 
@@ -97,6 +102,12 @@ async def redis_in_use(settings: Settings) -> str:
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[tuple[Store, Inspector]]:
-    """The store in use and an inspector over it."""
-    async with open_store(settings, await redis_in_use(settings)) as store:
-        yield store, inspector(store, settings)
+    """The store in use and an inspector over it, and over the ledger where there is one that answers."""
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings, await redis_in_use(settings)))
+        history = None
+        if has_ledger(settings):
+            ledger = await stack.enter_async_context(open_ledger(ledger_url(settings), migrate=False))
+            with contextlib.suppress(LedgerUnavailable):  # what is live is told all the same
+                history = History(Queries(ledger)) if await ledger.revision() == WANTED_REVISION else None
+        yield store, inspector(store, settings, history)

@@ -20,7 +20,7 @@ from callbridge.ledger import keeping
 from callbridge.ledger.database import WANTED_REVISION, open_ledger
 from callbridge.ledger.queries import Queries
 from callbridge.ledger.views import CallFilter
-from callbridge.ops.filters import Filter
+from callbridge.ops.history import filter_of
 from callbridge.settings import Settings
 from callbridge.store.changes import Behind, RedisChanges
 from callbridge.wiring import open_store
@@ -155,18 +155,6 @@ def export(
     count = run(_export(settings_of(context), filter_of(found), form, output, whole_numbers=phones))
     if output is not None:
         notes().print(plain(f"{count} calls in {output}."))
-
-
-def filter_of(found: Filter) -> CallFilter:
-    return CallFilter(
-        states=(found.state,) if found.state else (),
-        account=found.account,
-        source=found.source,
-        reason=found.reason,
-        phone=found.phone,
-        since=found.since,
-        until=found.until,
-    )
 
 
 async def _export(

@@ -165,7 +165,7 @@ def attempt_row(call_id: str, entry: Mapping[str, Any], *, bare: bool) -> dict[s
     return fitted(ATTEMPTS, row)
 
 
-def batch_row(batch: Mapping[str, Any], *, erased: frozenset[str] | set[str]) -> dict[str, Any]:
+def batch_row(batch: Mapping[str, Any], *, erased: AbstractSet[str]) -> dict[str, Any]:
     """A request as the worker told of it, without its bodies if one of its calls is erased by now. Raises `KeyError`,
     `TypeError` or `ValueError` for what is none.
     """

@@ -52,7 +52,8 @@ def our_words(doing: str) -> Iterator[None]:
         if _is_about_a_value(original) or isinstance(error, DataError):
             # The original quotes the value, so neither its sentence nor itself is handed on.
             raise Unwritable(f"{doing}: a value that the database does not take ({type(original).__name__})") from None
-        raise _translated(doing, error, original) from error
+        # That of a row that is there already quotes the row.
+        raise _translated(doing, error, original) from (None if isinstance(error, IntegrityError) else error)
 
 
 _VALUES: Final = (UnicodeEncodeError, OverflowError)

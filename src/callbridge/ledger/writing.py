@@ -91,7 +91,7 @@ class Writing:
                 self._keep_erased(snapshot, olds.get(call_id))
             else:
                 self._take(snapshot, olds.get(call_id), known.get(call_id, set()))
-        await self._put(BATCHES, [batch_row(batch, erased=erased | fresh) for batch in batches], new_only=True)
+        await self._put(BATCHES, [batch_row(batch, erased=erased) for batch in batches], new_only=True)
         await self._put(ATTEMPTS, [row for batch in batches for row in batch_attempts(batch)], new_only=True)
         await self._put(CALLS, self._calls)
         await self._put(BODIES, self._bodies, unless_same="envelope")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -91,6 +91,13 @@ class Presence(Protocol):
     async def workers(self) -> Mapping[str, float]: ...
 
 
+class History(Protocol):
+    """Calls that Redis holds no more."""
+
+    def calls(self, wanted: Filter) -> AsyncGenerator[Listed, None]: ...
+    async def call(self, call_id: CallId) -> Story | None: ...
+
+
 class Inspector:
     """All methods raise `StoreUnavailable`. `configured` are the accounts that the settings name, `ends` what is to be said
     about their long-lived tokens now.
@@ -105,6 +112,7 @@ class Inspector:
         configured: Collection[str],
         ends: Callable[[], Mapping[str, tuple[str | None, str | None]]] = dict,
         spools: Callable[[], Awaitable[Mapping[str, SpoolReport]]] | None = None,
+        history: History | None = None,
     ) -> None:
         self._records = records
         self._figures = figures
@@ -113,16 +121,30 @@ class Inspector:
         self._configured = frozenset(configured)
         self._ends = ends
         self._spools = spools
+        self._history = history
 
     async def calls(self, wanted: Filter, limit: int | None = None) -> AsyncGenerator[Listed, None]:
-        """Calls that match: latest received first, those of a final state by when they got there."""
-        async with aclosing(self.records(wanted)) as records:
-            left = limit
-            async for record in records:
+        """Calls that match: latest received first, those of a final state by when they got there; what only the ledger holds
+        comes last then. Raises `LedgerUnavailable`, too, where there is one.
+        """
+        left = limit
+        async with AsyncExitStack() as stack:
+            here = await stack.enter_async_context(aclosing(self._listed(wanted)))
+            found: AsyncGenerator[Listed, None] = here
+            if self._history is not None:
+                past = await stack.enter_async_context(aclosing(self._history.calls(wanted)))
+                both = joined(here, past) if wanted.final_state else merged(here, past)
+                found = await stack.enter_async_context(aclosing(both))
+            async for call in found:
                 if left == 0:
                     return
-                yield listed(record)
+                yield call
                 left = None if left is None else left - 1
+
+    async def _listed(self, wanted: Filter) -> AsyncGenerator[Listed, None]:
+        async with aclosing(self.records(wanted)) as records:
+            async for record in records:
+                yield listed(record)
 
     async def records(self, wanted: Filter) -> AsyncGenerator[Record, None]:
         final = wanted.final_state
@@ -140,7 +162,7 @@ class Inspector:
     async def call(self, call_id: CallId) -> Story | None:
         record = await self._records.get(call_id)
         if record is None:
-            return None
+            return await self._history.call(call_id) if self._history else None
         pause = await self._figures.pause_of(record.account)
         slowed = await self._figures.slowed_of(record.account)
         return _story(record, await self._records.story(call_id), pause, slowed)
@@ -155,6 +177,30 @@ class Inspector:
             await self._spools() if self._spools else None,
             time.time(),
         )
+
+
+async def merged(newer: AsyncIterator[Listed], older: AsyncIterator[Listed]) -> AsyncGenerator[Listed, None]:
+    """Two lists, each the latest received first, as one."""
+    one, other = await _next(newer), await _next(older)
+    while one is not None or other is not None:
+        if other is None or (one is not None and one.received_at >= other.received_at):
+            if one is not None:
+                yield one
+            one = await _next(newer)
+        else:
+            yield other
+            other = await _next(older)
+
+
+async def joined(first: AsyncIterator[Listed], then: AsyncIterator[Listed]) -> AsyncGenerator[Listed, None]:
+    async for call in first:
+        yield call
+    async for call in then:
+        yield call
+
+
+async def _next(rows: AsyncIterator[Listed]) -> Listed | None:
+    return await anext(rows, None)
 
 
 def listed(record: Record) -> Listed:

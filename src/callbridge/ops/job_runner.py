@@ -135,7 +135,7 @@ class Runner:
                 if job_id not in self._adding:
                     worked = await self._one(job_id) or worked
         except LedgerUnavailable as error:
-            self._hold_up("ledger.unavailable", error)
+            self._hold_up(error)
         return worked
 
     async def _one(self, job_id: str) -> bool:
@@ -148,7 +148,7 @@ class Runner:
             else:
                 await self._work(row)
         except StoreUnavailable as error:
-            self._hold_up("store.unavailable", error)
+            self._hold_up(error)
             await self._book.trouble(job_id, "store_unavailable")
             return False
         except LedgerUnavailable:
@@ -193,10 +193,18 @@ class Runner:
         if wrote and row.done + len(ids) >= row.total:
             observe.event("job.ended", job=row.id, state="done", calls=row.moved + len(moved), owner=row.actor)
 
-    def _hold_up(self, event: str, error: Exception) -> None:
-        if not self._held_up:
-            observe.event(event, level="warning", stage="jobs", error=error)
+    def _hold_up(self, error: StoreUnavailable | LedgerUnavailable) -> None:
+        """Tells once that something is away, however often it is tried."""
+        if self._held_up:
+            return
         self._held_up = True
+        match error:
+            case StoreUnavailable():
+                observe.event("store.unavailable", level="warning", stage="jobs", error=error)
+            case LedgerUnavailable():
+                observe.event("ledger.unavailable", level="warning", stage="jobs", error=error)
+            case _:
+                assert_never(error)
 
 
 def job_of(row: JobRow) -> Job:

@@ -26,7 +26,7 @@ _RANK: Final = {Role.VIEWER: 0, Role.OPERATOR: 1, Role.ADMIN: 2}
 @dataclass(frozen=True, slots=True)
 class Who:
     """One who is logged in, a token, or the command line. `proved_at` (Unix seconds) is when a password was last given, 0.0
-    where there is none; `session` is the digest of a session.
+    where there is none; `session` is the digest of a session, or of a token.
     """
 
     name: str

@@ -24,29 +24,29 @@ from callbridge.ops.who import Role
 
 
 async def show_login(request: web.Request) -> web.StreamResponse:
-    return _login_page(request, link=request.query.get("link", ""))
+    return _login_page(request, link=request.query.get("link", ""), back=inner(request.query.get("next")))
 
 
 async def log_in(request: web.Request) -> web.StreamResponse:
     form, gate = await request.post(), _gate(request)
     name, password, code, link = (_text(form.get(field)) for field in ("name", "password", "code", "link"))
-    agent = request.headers.get(hdrs.USER_AGENT)
+    back, agent = inner(_text(form.get("next"))), request.headers.get(hdrs.USER_AGENT)
     try:
         if gate.by_link and link:
             came: Came | Turned = await gate.redeem(link, request[PEER], agent) or Turned()
         else:
             came = await gate.login(name, password, code, request[PEER], agent)
     except LedgerUnavailable:
-        return _login_page(request, status=503, problem="ledger_away", name=name)
+        return _login_page(request, status=503, problem="ledger_away", name=name, back=back)
     match came:
         case Came():
-            return await _let_in(request, came, inner(_text(form.get("next"))))
+            return await _let_in(request, came, back)
         case Turned(wait) if wait > 0:
-            page = _login_page(request, status=429, problem="wait", wait=wait, name=name)
+            page = _login_page(request, status=429, problem="wait", wait=wait, name=name, back=back)
             page.headers[hdrs.RETRY_AFTER] = str(math.ceil(wait))
             return page
         case Turned():
-            return _login_page(request, status=403, problem="link_over" if link else "wrong", name=name)
+            return _login_page(request, status=403, problem="link_over" if link else "wrong", name=name, back=back)
 
 
 async def show_link(request: web.Request) -> web.StreamResponse:
@@ -112,6 +112,7 @@ def _login_page(
     wait: float = 0.0,
     name: str = "",
     link: str = "",
+    back: str = "/",
 ) -> web.Response:
     return render(
         request,
@@ -123,7 +124,7 @@ def _login_page(
         wait=wait,
         name=name[:64],
         link=link[:100],
-        next=inner(request.query.get("next")),
+        next=back,
     )
 
 

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from callbridge.ledger.views import Attempt, BatchRow, BatchXray, CallRow
 from callbridge.ops.dashboard.call_steps import Step, card_url, offered, steps
+from callbridge.ops.dashboard.calls_page import without_empty
 from callbridge.ops.dashboard.render import render
 from callbridge.ops.dashboard.shown_text import Veil
 from callbridge.ops.dashboard.story_page import not_found
@@ -52,6 +53,8 @@ class Carried:
 
 
 async def list_batches(request: web.Request) -> web.StreamResponse:
+    if "" in request.query.values():
+        raise web.HTTPSeeOther(without_empty(request))
     console, query = request.app[CONSOLE], request.query
     account, answer = query.get("account") or None, query.get("answer") or None
     account = account if account and _NAME.fullmatch(account) else None

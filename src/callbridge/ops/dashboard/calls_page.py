@@ -65,6 +65,8 @@ class Live(Protocol):
 
 
 async def list_calls(request: web.Request) -> web.StreamResponse:
+    if "" in request.query.values():
+        raise web.HTTPSeeOther(without_empty(request))
     console, view = request.app[CONSOLE], view_of(request)
     wanted = asked(request.query, now=console.now(), zone=view.zone)
     after = request.query.get("after") or None
@@ -144,6 +146,12 @@ def _choices(wanted: Asked, facets: Facets | None, console: Console) -> dict[str
         "recent": RECENT,
         "counted": facets is not None,
     }
+
+
+def without_empty(request: web.Request) -> str:
+    """The address that a form of many fields means: short enough to be sent to somebody."""
+    query = MultiDict((name, value) for name, value in request.query.items() if value)
+    return str(request.rel_url.with_query(query))
 
 
 def _first_page(request: web.Request) -> str:

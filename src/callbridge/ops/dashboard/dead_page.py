@@ -11,8 +11,9 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from callbridge.ledger.views import CallFilter, ErrorGroup
+from callbridge.ops.answers import Refused
 from callbridge.ops.dashboard.render import done, render
-from callbridge.ops.dashboard.selecting import bad_request, filter_of, line, one_of, query_of, texts_of
+from callbridge.ops.dashboard.selecting import filter_of, line, one_of, query_of, texts_of
 from callbridge.ops.job_plan import JobAction, fate_by_reason, is_possible
 from callbridge.ops.web import CONSOLE, WHO, Route
 from callbridge.ops.who import Role
@@ -72,10 +73,10 @@ async def mark_group(request: web.Request) -> web.StreamResponse:
         group = filter_of(form, request, console.now())
         note = line(form, "note", _LONGEST_NOTE)
     except ValueError:
-        return bad_request(request)
+        raise web.HTTPBadRequest from None
     if status is None or group.account is None or group.reason is None or group.cause is None:
-        return bad_request(request)
-    await console.actions.mark_group(
+        raise web.HTTPBadRequest
+    answer = await console.actions.mark_group(
         request[WHO], group.account, group.reason, group.cause, cast("Status", status), note
     )
     kept = {
@@ -83,7 +84,8 @@ async def mark_group(request: web.Request) -> web.StreamResponse:
         "status": one_of(form, "list_status", STATUSES),
     }
     query = urlencode({name: value for name, value in kept.items() if value})
-    raise done(f"/dead?{query}" if query else "/dead", f"group_{status}")
+    code = "refused" if isinstance(answer, Refused) else f"group_{status}"
+    raise done(f"/dead?{query}" if query else "/dead", code)
 
 
 ROUTES: Final = (

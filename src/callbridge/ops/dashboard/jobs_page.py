@@ -17,7 +17,7 @@ from multidict import MultiMapping
 
 from callbridge.ops.dashboard.call_query import pairs
 from callbridge.ops.dashboard.render import done, render
-from callbridge.ops.dashboard.selecting import bad_request, filter_of, ids_of, is_whole, line, query_of, texts_of
+from callbridge.ops.dashboard.selecting import filter_of, ids_of, is_whole, line, query_of, texts_of
 from callbridge.ops.dashboard.viewing import local_path, words
 from callbridge.ops.dashboard.words import Words
 from callbridge.ops.job_plan import CONFIRMED_ABOVE
@@ -86,7 +86,7 @@ async def preview_job(request: web.Request) -> web.StreamResponse:
     try:
         asked = asked_of(given, request)
     except ValueError:
-        return bad_request(request)
+        raise web.HTTPBadRequest from None
     return await show_preview(request, asked, str(uuid.uuid4()))
 
 
@@ -126,10 +126,10 @@ async def start_job(request: web.Request) -> web.StreamResponse:
         asked = asked_of(form, request)
         expected = int(form.get("expected", "")[:9])
     except ValueError:
-        return bad_request(request)
+        raise web.HTTPBadRequest from None
     job_id, typed = form.get("job", ""), _NOT_DIGITS.sub("", form.get("typed", "")[:40])
     if not _ID.fullmatch(job_id):
-        return bad_request(request)
+        raise web.HTTPBadRequest
     answer = await request.app[CONSOLE].jobs.start(
         job_id, asked.action, asked.selection, asked.reason or "", request[WHO], expected_total=expected, confirmed=typed
     )
@@ -169,7 +169,7 @@ async def list_jobs(request: web.Request) -> web.StreamResponse:
             raise ValueError(after)
         page = await request.app[CONSOLE].jobs.list(limit=50, after=after)
     except ValueError:
-        return bad_request(request)
+        raise web.HTTPBadRequest from None
     return render(request, "jobs.html", page=page, under_way=UNDER_WAY)
 
 

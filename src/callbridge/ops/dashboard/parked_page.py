@@ -18,7 +18,7 @@ from callbridge.call import phone_tail
 from callbridge.ledger.views import CallFilter, ParkedNumber
 from callbridge.ops.dashboard.jobs_page import Asked, show_preview
 from callbridge.ops.dashboard.render import render
-from callbridge.ops.dashboard.selecting import bad_request, ids_of, one_of, query_of, texts_of
+from callbridge.ops.dashboard.selecting import ids_of, one_of, query_of, texts_of
 from callbridge.ops.fates import Match, match_explained, new_contact_link
 from callbridge.ops.job_plan import MOST_NAMED, ByIds, JobAction
 from callbridge.ops.web import CONSOLE, WHO, Console, Route
@@ -91,9 +91,9 @@ async def preview_parked(request: web.Request) -> web.StreamResponse:
     try:
         ids = ids_of(given)
     except ValueError:
-        return bad_request(request)
+        raise web.HTTPBadRequest from None
     if action is None or not ids:
-        return bad_request(request)
+        raise web.HTTPBadRequest
     calls: dict[str, None] = {}
     for newest in ids:
         calls |= dict.fromkeys(await _calls_like(request.app[CONSOLE], newest))
@@ -123,7 +123,7 @@ async def show_contact(request: web.Request) -> web.StreamResponse:
     try:
         [call_id] = ids_of(await texts_of(request))
     except ValueError:
-        return bad_request(request)
+        raise web.HTTPBadRequest from None
     revealed = await console.actions.reveal(request[WHO], call_id)
     found = await console.ledger.call(call_id)
     if revealed is None or found is None:

@@ -186,7 +186,7 @@ def _flash(request: web.Request, view: View) -> Flash | None:
 
 
 def done(path: str, code: str, count: int | None = None) -> web.HTTPSeeOther:
-    """Back to a page after an action; it says `done.<code>` there."""
+    """Back to a page after an action; it says `done.<code>` there. To be raised."""
     mark = f"done={code}" + (f"&n={count}" if count is not None else "")
     return web.HTTPSeeOther(f"{path}{'&' if '?' in path else '?'}{mark}")
 

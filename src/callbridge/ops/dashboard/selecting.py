@@ -1,4 +1,4 @@
-"""What a form says: its texts, the calls that it is about, and the page for one that says nothing that could be done.
+"""What a form says: its texts, and the calls that it is about.
 
 Apart from the pages because it is what a bulk action acts on. A part of a filter that cannot be read is an error here and
 never left out: without it the filter would mean more calls than whoever wrote it.
@@ -16,7 +16,6 @@ from multidict import MultiDict, MultiMapping
 
 from callbridge.ledger.views import CallFilter
 from callbridge.ops.dashboard.call_query import asked, pairs
-from callbridge.ops.dashboard.render import render
 from callbridge.ops.dashboard.viewing import view_of
 from callbridge.ops.job_plan import MOST_NAMED
 
@@ -66,17 +65,3 @@ def line(given: MultiMapping[str], name: str, most: int) -> str | None:
     if len(value) > most or not value.isprintable():
         raise ValueError(name)
     return value or None
-
-
-def bad_request(request: web.Request) -> web.Response:
-    words = view_of(request).words
-    return render(
-        request,
-        "problem.html",
-        status=400,
-        title=words("desk.bad_title"),
-        text=words("desk.bad_text"),
-        detail=None,
-        next_href=None,
-        next_label=None,
-    )

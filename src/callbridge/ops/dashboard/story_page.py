@@ -128,7 +128,7 @@ async def _shown(request: web.Request, known: Known, veil: Veil) -> web.Response
         steps=() if known.store_away else steps(row, request[WHO].role, f"/calls/{row.id}"),
         card=card_url(console.settings.accounts, row),
         number=veil.phone(row.phone),
-        happened=timeline(known.story, known.attempts or (), veil),
+        happened=timeline(known.story, known.attempts or (), veil, bare=erased),
         event=veil.line(event),
         size=len(body or b""),
         body=None if body is None else veil.body(body),

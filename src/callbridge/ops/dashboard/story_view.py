@@ -7,7 +7,7 @@ knows, as of a batch that was halved, in its place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from callbridge.ledger.views import Attempt, BatchXray
@@ -60,7 +60,9 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What went over the wire for one call: its part of the request, and what of the answer is about it, else all of it."""
+    """What went over the wire for one call: its part of the request, and what of the answer is about it, else all of it; then
+    with numbers masked in any case, since they may be those of others.
+    """
 
     batch: str
     posted: str | None
@@ -68,11 +70,16 @@ class Evidence:
     whole: bool
 
 
-def timeline(story: Sequence[Mapping[str, Any]], attempts: Sequence[Attempt], veil: Veil) -> tuple[Happening, ...]:
+def timeline(
+    story: Sequence[Mapping[str, Any]], attempts: Sequence[Attempt], veil: Veil, *, bare: bool = False
+) -> tuple[Happening, ...]:
+    """In order of time. `bare` leaves out whatever somebody wrote."""
     by_batch = {attempt.batch_id: attempt for attempt in attempts}
     told = [_happening(entry, by_batch, veil) for entry in story]
     known = {each.sent.batch for each in told if each.sent}
     told += [_of_attempt(attempt, veil) for attempt in attempts if attempt.batch_id not in known]
+    if bare:
+        told = [replace(each, detail=None, why=None, facts={}) for each in told]
     return tuple(sorted(told, key=lambda each: each.at))
 
 
@@ -133,7 +140,7 @@ def evidence(xray: BatchXray | None, uniq: str | None, veil: Veil) -> Evidence |
     return Evidence(
         xray.row.id,
         None if posted is None else veil.shown(posted),
-        veil.packed(xray.response) if whole else None if answered is None else veil.shown(answered),
+        Veil().packed(xray.response) if whole else None if answered is None else veil.shown(answered),
         whole,
     )
 

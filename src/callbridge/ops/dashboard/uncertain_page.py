@@ -14,7 +14,7 @@ from aiohttp import web
 
 from callbridge.ledger.views import CallFilter, CallRow, Counted
 from callbridge.ops.dashboard.render import render
-from callbridge.ops.dashboard.selecting import bad_request, one_of, query_of
+from callbridge.ops.dashboard.selecting import one_of, query_of
 from callbridge.ops.web import CONSOLE, Console, Route
 from callbridge.ops.who import Role
 from callbridge.outcome import Reason
@@ -56,7 +56,7 @@ async def show_uncertain(request: web.Request) -> web.StreamResponse:
     try:
         lanes = [await _lane(console, code, each, after) for code, each in wanted.items() if shown in {None, code}]
     except ValueError:
-        return bad_request(request)
+        raise web.HTTPBadRequest from None
     return render(
         request,
         "uncertain.html",

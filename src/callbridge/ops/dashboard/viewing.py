@@ -62,4 +62,4 @@ async def set_preferences(request: web.Request) -> web.StreamResponse:
         if isinstance(value, str) and value in known:
             secure = request.get(SECURE, request.secure)
             response.set_cookie(cookie, value, max_age=_YEAR, path="/", secure=secure, httponly=True, samesite="Strict")
-    return response
+    raise response

@@ -115,11 +115,7 @@ def upgrade() -> None:
         sa.Column("replayed", sa.Boolean(), nullable=False, server_default="0"),
         sa.Column("forgotten_at", sa.BigInteger()),
     )
-    op.create_index(
-        "calls_by_account",
-        "calls",
-        ["account", "received_at", "id"],
-    )
+    op.create_index("calls_by_account", "calls", ["account", "received_at", "id"])
     op.create_index(
         "calls_by_cause",
         "calls",
@@ -128,14 +124,10 @@ def upgrade() -> None:
         postgresql_where=sa.text("cause IS NOT NULL"),
     )
     op.create_index(
-        "calls_by_end",
-        "calls",
-        ["state", "settled_at", "id", "account", "source", "direction", "received_at"],
+        "calls_by_end", "calls", ["state", "settled_at", "id", "account", "source", "direction", "received_at"]
     )
     op.create_index(
-        "calls_by_place",
-        "calls",
-        ["account", "source", "state", "direction", "received_at", "id", "settled_at"],
+        "calls_by_place", "calls", ["account", "source", "state", "direction", "received_at", "id", "settled_at"]
     )
     op.create_index(
         "calls_by_reason",
@@ -144,36 +136,16 @@ def upgrade() -> None:
         sqlite_where=sa.text("reason IS NOT NULL"),
         postgresql_where=sa.text("reason IS NOT NULL"),
     )
-    op.create_index(
-        "calls_by_receipt",
-        "calls",
-        ["received_at", "id"],
-    )
-    op.create_index(
-        "calls_by_ref",
-        "calls",
-        ["ref", "received_at", "id"],
-    )
-    op.create_index(
-        "calls_by_source",
-        "calls",
-        ["source", "received_at", "id"],
-    )
-    op.create_index(
-        "calls_by_state",
-        "calls",
-        ["state", "received_at", "id"],
-    )
+    op.create_index("calls_by_receipt", "calls", ["received_at", "id"])
+    op.create_index("calls_by_ref", "calls", ["ref", "received_at", "id"])
+    op.create_index("calls_by_source", "calls", ["source", "received_at", "id"])
+    op.create_index("calls_by_state", "calls", ["state", "received_at", "id"])
     op.create_index(
         "calls_by_tail",
         "calls",
         ["tail", "received_at", "id", "state", "account", "source", "direction", "reason", "cause", "settled_at"],
     )
-    op.create_index(
-        "calls_by_uniq",
-        "calls",
-        ["uniq", "received_at", "id"],
-    )
+    op.create_index("calls_by_uniq", "calls", ["uniq", "received_at", "id"])
     op.create_index(
         "calls_dead",
         "calls",
@@ -244,7 +216,6 @@ def upgrade() -> None:
         sa.Column("minute", sa.BigInteger(), primary_key=True),
         sa.Column("bucket", sa.Integer(), primary_key=True),
         sa.Column("calls", sa.BigInteger(), nullable=False),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "marks",
@@ -258,7 +229,6 @@ def upgrade() -> None:
         sa.Column("account", sa.String(32), primary_key=True),
         sa.Column("what", sa.String(16), primary_key=True),
         sa.Column("calls", sa.BigInteger(), nullable=False),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "operators",
@@ -287,7 +257,6 @@ def upgrade() -> None:
         sa.Column("source", sa.String(32), primary_key=True),
         sa.Column("state", sa.String(16), primary_key=True),
         sa.Column("calls", sa.BigInteger(), nullable=False),
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "throttles",
