@@ -10,11 +10,15 @@ import tempfile
 from pathlib import Path
 
 from bench.accept import accept
+from bench.dashboards import dashboards, overview
 from bench.deliver import accounts, backlog, claim_depth, cpu, lone_calls, memory
 from bench.ledger import ledger
 from bench.report import Figure, show
 
-ALL = {f.__name__: f for f in (accept, backlog, accounts, lone_calls, cpu, claim_depth, memory, ledger)}
+ALL = {
+    f.__name__: f
+    for f in (accept, backlog, accounts, lone_calls, cpu, claim_depth, memory, ledger, dashboards, overview)
+}
 
 
 def main() -> int:

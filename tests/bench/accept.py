@@ -15,7 +15,7 @@ FLOOD = 20_000
 STEADY = 500
 
 
-def _checked(result: Result) -> Result:
+def checked(result: Result) -> Result:
     if set(result.statuses) != {200}:
         raise RuntimeError(f"not every request was answered 200: {dict(result.statuses)}")
     return result
@@ -33,10 +33,10 @@ def accept(directory: Path) -> list[Figure]:
         asyncio.run(flood(receiver.port, list(signed_requests(2_000))))
         for number in range(1, ROUNDS + 1):
             requests = list(signed_requests(FLOOD, start=number * FLOOD))
-            bare_rates.append(_checked(asyncio.run(flood(bare.port, requests))).rate)
-            rates.append(_checked(asyncio.run(flood(receiver.port, requests))).rate)
+            bare_rates.append(checked(asyncio.run(flood(bare.port, requests))).rate)
+            rates.append(checked(asyncio.run(flood(receiver.port, requests))).rate)
         steady = list(signed_requests(STEADY * 8, start=10_000_000))
-        result = _checked(asyncio.run(paced(receiver.port, steady, STEADY)))
+        result = checked(asyncio.run(paced(receiver.port, steady, STEADY)))
     ratio = statistics.median(ours / base for ours, base in zip(rates, bare_rates, strict=True))
     return [
         Figure("accept, of a bare handler's requests/s", ratio, 0.4, "at least", ""),

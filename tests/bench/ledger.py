@@ -164,7 +164,7 @@ def asked(path: Path) -> Iterator[tuple[str, Ask]]:
     yield "one: a call", lambda queries: queries.call(call)
     yield "one: standing", lambda queries: queries.standing()
     for label, days, step in (
-        ("an hour", 1 / 24, 60), ("a day", 1, 300), ("a week", 7, 3600), ("a month", 30, 7200), ("all", DAYS, 86_400),
+        ("an hour", 1 / 24, 60), ("a day", 1, 300), ("a week", 7, 3600), ("a month", 30, 7200),
     ):  # fmt: skip
         yield f"chart: {label}", _chart(days, step, None)
         yield f"chart: {label}, one account", _chart(days, step, "branch")

@@ -109,7 +109,8 @@ async def test_a_file_is_kept_for_ever_under_the_hash_of_its_content(browse: Bro
 
 @pytest.mark.parametrize(
     "path",
-    ["/static/app.css", "/static/../render.py", "/static/..%2frender.py", "/static/%2e%2e/%2e%2e/who.py", "/static//etc/passwd",
+    ["/static/app.css", "/static/../render.py", "/static/..%2frender.py", "/static/%2e%2e/%2e%2e/who.py",
+     "/static//etc/passwd",
      "/static/vendor/htmx.LICENSE", "/static/VENDORED.md", "/static/app.0000000000000000.css", "/static/..\\..\\who.py"],
 )  # fmt: skip
 async def test_nothing_else_is_served(browse: Browse, path: str) -> None:

@@ -267,8 +267,8 @@ async def test_a_cancelled_job_goes_no_further_and_what_it_moved_stays_moved(
     holder: dict[str, Jobs] = {}
 
     class Cancelling(RedisRepair):
-        async def replay(self, some: Sequence[CallId]) -> frozenset[CallId]:
-            moved = await super().replay(some)
+        async def replay(self, some: Sequence[CallId], by: str = "", why: str = "") -> frozenset[CallId]:
+            moved = await super().replay(some, by, why)
             await holder["jobs"].cancel("job-00001", EVE)
             return moved
 
@@ -299,10 +299,10 @@ async def test_while_redis_is_away_a_job_waits_and_says_so(
     away = [True]
 
     class Away(RedisRepair):
-        async def replay(self, some: Sequence[CallId]) -> frozenset[CallId]:
+        async def replay(self, some: Sequence[CallId], by: str = "", why: str = "") -> frozenset[CallId]:
             if away[0]:
                 raise StoreUnavailable("away")
-            return await super().replay(some)
+            return await super().replay(some, by, why)
 
     jobs = jobs_of(ledger, bench.scripts, "one", Audit(), Away(bench.scripts))
     await started(jobs)
@@ -323,7 +323,7 @@ async def test_a_fault_of_ours_ends_one_job_and_not_the_others(bench: Bench, led
     ids = await dead(bench, ledger, 2)
 
     class Broken(RedisRepair):
-        async def discard(self, some: Sequence[CallId]) -> frozenset[CallId]:
+        async def discard(self, some: Sequence[CallId], by: str = "", why: str = "") -> frozenset[CallId]:
             raise KeyError("x")
 
     jobs = jobs_of(ledger, bench.scripts, "one", Audit(), Broken(bench.scripts))

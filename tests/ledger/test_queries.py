@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -13,23 +12,16 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callbridge.errors import LedgerUnavailable
 from callbridge.ledger import cursor, search
 from callbridge.ledger.database import Ledger, TooSlow
-from callbridge.ledger.figures import cause_of, tail_of
 from callbridge.ledger.queries import Queries
-from callbridge.ledger.tables import (
-    CALLS,
-    TALLIES,
-)
 from callbridge.ledger.views import CallFilter, CallRow, Counted
+from support.callrows import ENDED, T0, a_row, lay
 
-T0 = 1_790_000_000_000
 STATES = ("queued", "retrying", "sending", "uncertain", "parked", "delivered", "unmatched", "dead", "ignored", "erased")
-ENDED = frozenset({"delivered", "unmatched", "dead", "ignored", "erased"})
 REASONS = ("refused_by_crm", "expired", "no_matching_entity")
 HOSTILE = (
     "%",
@@ -46,40 +38,6 @@ HOSTILE = (
     "\0",
     "\ud800",
 )
-
-
-def a_row(call_id: str, **changes: Any) -> dict[str, Any]:
-    row: dict[str, Any] = dict.fromkeys(column.name for column in CALLS.c)
-    row |= {
-        "id": call_id, "state": "delivered", "account": "main", "source": "office", "received_at": T0, "updated_at": T0,
-        "attempts": 0, "duplicates": 0, "variants": 0, "replayed": False, "direction": "inbound",
-    }  # fmt: skip
-    row |= changes
-    if row["settled_at"] is None and row["state"] in ENDED:
-        row["settled_at"] = row["received_at"] + 1000
-    if row["cause"] is None and row["reason"]:
-        row["cause"] = cause_of(row["reason"], row["detail"])
-    return row | {"tail": tail_of(row["phone"])}
-
-
-async def lay(ledger: Ledger, rows: Sequence[dict[str, Any]]) -> None:
-    """Adds calls, and counts them."""
-    held = Counter((row["account"], row["source"], row["state"]) for row in rows)
-    async with ledger.begin() as connection:
-        if rows:
-            await connection.execute(insert(CALLS), list(rows))
-        for (account, source, state), calls in held.items():
-            t = TALLIES.c
-            here = (t.account == account) & (t.source == source) & (t.state == state)
-            known = await connection.execute(update(TALLIES).where(here).values(calls=t.calls + calls))
-            if not known.rowcount:
-                new = {"account": account, "source": source, "state": state, "calls": calls}
-                await connection.execute(insert(TALLIES).values(new))
-
-
-async def put(ledger: Ledger, table: Any, *rows: dict[str, Any]) -> None:
-    async with ledger.begin() as connection:
-        await connection.execute(insert(table), list(rows))
 
 
 def random_rows(dice: random.Random, count: int) -> list[dict[str, Any]]:
@@ -345,14 +303,24 @@ async def test_what_was_found_when_the_time_is_over_is_shown_and_the_rest_is_on_
     rows = random_rows(random.Random(4), 200)
     await lay(ledger, rows)
     start = cursor.write("received", cursor.Key(T0 + 13 * 3_600_000, ""))
-    slow = Slow(ledger, lambda read: read == 1 or read > 3)  # windows of one and of two hours
+    slow = Slow(ledger, lambda read: read == 1 or read > 3)  # back by one hour, by two
     page = await Queries(slow, 60).calls(CallFilter(), after=start, limit=200)
     every = expected(rows, CallFilter(), "received")
-    near = [row["id"] for row in rows if row["received_at"] >= T0 + 10 * 3_600_000]
+    near = [row["id"] for row in rows if row["received_at"] >= T0 + 11 * 3_600_000]
     assert page.partial and page.next
     assert [row.id for row in page.rows] == every[: len(near)] and near
     rest = await Queries(ledger).calls(CallFilter(), after=page.next, limit=200)
     assert [row.id for row in (*page.rows, *rest.rows)] == every
+
+
+@pytest.mark.parametrize("order", ["received", "settled"])
+async def test_no_call_falls_between_two_windows(ledger: Ledger, order: Any):
+    start = T0 + 90 * 3_600_000
+    ends = [start - hours * 3_600_000 + more for hours in (1, 2, 4, 8) for more in (-1, 0, 1)]
+    await lay(ledger, [a_row(f"c{at}", received_at=at, settled_at=at) for at in ends])
+    slow = Slow(ledger, lambda read: read == 1)
+    page = await Queries(slow, 60).calls(CallFilter(), after=cursor.write(order, cursor.Key(start, "")), order=order)
+    assert [row.id for row in page.rows] == [f"c{at}" for at in sorted(ends, reverse=True)]
 
 
 async def test_nothing_found_in_time_is_a_page_and_no_error(ledger: Ledger):

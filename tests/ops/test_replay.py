@@ -23,13 +23,13 @@ class Watched:
         self.repair = RedisRepair(bench.scripts)
         self.slices: list[int] = []
 
-    async def replay(self, ids: Sequence[CallId]) -> frozenset[CallId]:
+    async def replay(self, ids: Sequence[CallId], by: str = "") -> frozenset[CallId]:
         self.slices.append(len(ids))
-        return await self.repair.replay(ids)
+        return await self.repair.replay(ids, by)
 
-    async def discard(self, ids: Sequence[CallId]) -> frozenset[CallId]:
+    async def discard(self, ids: Sequence[CallId], by: str = "") -> frozenset[CallId]:
         self.slices.append(len(ids))
-        return await self.repair.discard(ids)
+        return await self.repair.discard(ids, by)
 
 
 async def dead(inspector: Inspector) -> AsyncIterator[tuple[CallId, Record | None]]:

@@ -69,11 +69,11 @@ class Stopping(RedisRepair):
         self._left = after
         self._before = before
 
-    async def replay(self, ids: Sequence[CallId]) -> frozenset[CallId]:
+    async def replay(self, ids: Sequence[CallId], by: str = "", why: str = "") -> frozenset[CallId]:
         self._left -= 1
         if self._before and self._left < 0:
             await self._stop()
-        moved = await super().replay(ids)
+        moved = await super().replay(ids, by, why)
         if not self._before and self._left < 0:
             await self._stop()
         return moved

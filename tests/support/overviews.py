@@ -64,8 +64,10 @@ def an_overview(status: Status | None = None, **parts: Any) -> Overview:
     return Overview(at=NOW, problems=judgement.problems, warnings=judgement.warnings, **told, **given)
 
 
-def a_bad_day(text: str = "text", name: str = "main") -> Overview:
-    """Everything at once that outside text can be in: `text` as others wrote it, `name` as an account, source or host."""
+def a_bad_day(text: str = "text", name: str = "main", code: str = "of_tomorrow") -> Overview:
+    """Everything at once that outside text can be in: `text` as others wrote it, `name` as an account, source or host, `code`
+    as a reason that this version does not know.
+    """
     pause = Pause(PauseReason.BANNED, text, NOW - 1900, 1700.0)
     by_hand = Pause(PauseReason.MANUAL, text, NOW - 60, None, owner=text)
     breaker = BreakerTally(Phase.OPEN, text, NOW - 90, 90.0, 12.0)
@@ -83,7 +85,7 @@ def a_bad_day(text: str = "text", name: str = "main") -> Overview:
     standing = Standing(Worth.EVERYSEC, (text,), (text,), (text,), memory=0.7)
     groups = (
         ErrorGroup(name, "refused_by_crm", "a1b2c3d4e5f6", 73, NOW - 9e4, NOW - 120, text, "open", None, None, None),
-        ErrorGroup(name, text, "b1b2c3d4e5f6", 4, NOW - 9e4, NOW - 4000, text, "open", None, None, None),
+        ErrorGroup(name, code, "b1b2c3d4e5f6", 4, NOW - 9e4, NOW - 4000, text, "open", None, None, None),
     )
     configured = frozenset(account.account for account in accounts)
     status = a_status(tally, standing=standing, workers={name: 1.0, f"{name}-2": 90.0}, configured=configured)

@@ -50,6 +50,9 @@ class Overviews:
         self.asked += 1
         return self.overview
 
+    def outdate(self) -> None:
+        """There is no newer one."""
+
 
 def a_console(**parts: Any) -> Console:
     """A console of which only the named parts exist, and a gate that lets everybody stay."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
-import os
 import sys
 import time
 from typing import Annotated
@@ -15,6 +13,7 @@ from callbridge.amocrm.consent import Application, Consent, NoConsent, consent_u
 from callbridge.amocrm.exchange import build_session
 from callbridge.amocrm.tokens import TokenPair
 from callbridge.commands import options
+from callbridge.commands.books import note_down, user
 from callbridge.commands.frame import WrongUsage, opened, run, settings_of
 from callbridge.commands.output import coloured, console, local, plain, span, table, write_json
 from callbridge.credentials import application, token_endpoint, token_vault
@@ -86,7 +85,7 @@ def pause(
         raise WrongUsage(f"--for {lasting!r}: is a duration such as 30m, 2h or 1d")
     if not reason.strip():
         raise WrongUsage("--reason is empty: say why, for whoever looks next")
-    row = run(_pause(settings, name, " ".join(reason.split()), who or _user(), seconds))
+    row = run(_pause(settings, name, " ".join(reason.split()), who or user(), seconds))
     if as_json:
         write_json(row.as_json())
     else:
@@ -97,7 +96,7 @@ def pause(
 @app.command("resume")
 def resume(context: typer.Context, name: Name, *, who: As = None, as_json: options.Json = False) -> None:
     """Let a paused account go on at once, whatever it was paused for."""
-    lasted, row = run(_resume(settings_of(context), name, who or _user()))
+    lasted, row = run(_resume(settings_of(context), name, who or user()))
     if as_json:
         write_json(row.as_json())
     else:
@@ -137,9 +136,10 @@ def authorise(
     consent = read_consent(code or "", home, app_, name, time.time())
     if isinstance(consent, NoConsent):
         raise WrongUsage(f"that does not authorise account {name}: {consent.problem}")
-    done = run(_authorise(settings, name, app_, consent, who or _user()))
+    done = run(_authorise(settings, name, app_, consent, who or user()))
     if isinstance(done, NotAuthorised):
         raise Misconfigured(f"account {name} is not authorised: {done.problem}")
+    run(note_down(settings, "account.authorised", {"account": name}, by=who))
     if as_json:
         pair = done.pair
         told = {"url": pair.url, "generation": pair.generation, "token_expires_at": pair.expires_at}
@@ -175,13 +175,16 @@ async def _pause(settings: Settings, name: str, reason: str, who: str, seconds: 
     async with opened(settings) as (store, _):
         await _known(settings, store, name)
         await desk.pause(store.queue, name, reason, who, seconds)
+        await note_down(settings, "account.paused", {"account": name}, by=who, reason=reason)
         return await _row(settings, store, name)
 
 
 async def _resume(settings: Settings, name: str, who: str) -> tuple[float | None, Row]:
     async with opened(settings) as (store, _):
         await _known(settings, store, name)
-        return await desk.resume(store.queue, name, who), await _row(settings, store, name)
+        lasted = await desk.resume(store.queue, name, who)
+        await note_down(settings, "account.resumed", {"account": name}, by=who)
+        return lasted, await _row(settings, store, name)
 
 
 async def _authorise(
@@ -220,13 +223,6 @@ def _application(settings: Settings, name: str) -> Application:
     if found is None:
         raise WrongUsage(f"account {name} has a long-lived token, which is set in the settings, and no OAuth")
     return found
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container without names for its users
-        return f"user {os.getuid()}"
 
 
 def _lines(row: Row) -> list[str]:

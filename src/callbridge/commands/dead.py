@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from callbridge.call import CallId
 from callbridge.commands import options
+from callbridge.commands.books import note_down, user
 from callbridge.commands.calls import read_story, show_list, show_story
 from callbridge.commands.frame import Found, WrongUsage, opened, run, settings_of
 from callbridge.commands.output import calls_table, console, notes, plain, write_json
@@ -153,6 +155,9 @@ async def _look_and_act(
         if not yes and not typer.confirm(f"{action.capitalize()} {_calls(len(planned.ids))}?", err=True):
             return undone
         done = await _with_progress(planned, RedisRepair(store.scripts), out)
+    if done.moved:
+        told = {"ids": ids[:100]} if ids else {name: value for name, value in asdict(wanted).items() if value}
+        await note_down(settings, f"calls.{action}", told | {"phone": None}, count=done.moved)
     if not as_json:
         out.print(f"{_calls(done.moved).capitalize()} {action}ed.")
     return done
@@ -173,7 +178,7 @@ async def _with_progress(planned: Preview, repair: RedisRepair, out: Console) ->
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as progress:
         task = progress.add_task(planned.action.capitalize(), total=len(planned.ids))
-        return await carry_out(planned, repair, lambda count: progress.advance(task, count))
+        return await carry_out(planned, repair, lambda count: progress.advance(task, count), user())
 
 
 def _tell(planned: Preview, out: Console) -> None:

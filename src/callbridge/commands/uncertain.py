@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
 import time
 from contextlib import aclosing
@@ -15,6 +13,7 @@ from rich.console import Console
 
 from callbridge.call import CallId
 from callbridge.commands import options
+from callbridge.commands.books import note_down, user
 from callbridge.commands.frame import Found, WrongUsage, opened, run, settings_of
 from callbridge.commands.output import calls_table, coloured, console, local, notes, plain, table, write_json
 from callbridge.ops.doubts import NOT_UNCERTAIN, TOO_EARLY, Decision, Doubtful, consider, decide, doubtful
@@ -70,7 +69,7 @@ def resolve(
     if not (dry_run or yes or sys.stdin.isatty()):
         raise WrongUsage("there is nobody to ask here: give --yes to decide, or --dry-run to look")
     verdict = Verdict.DELIVERED if delivered else Verdict.RESEND
-    by, why = who or _user(), " ".join(reason.split())
+    by, why = who or user(), " ".join(reason.split())
     work = _resolve(
         settings_of(context),
         verdict,
@@ -88,13 +87,6 @@ def resolve(
         write_json(answer)
     if {NO_SUCH_CALL, TOO_EARLY} & answer["skipped"].keys():
         raise Found
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 async def _list(settings: Settings, wanted: Filter, limit: int | None, *, as_json: bool) -> None:
@@ -186,6 +178,8 @@ async def _resolve(
         wanted = decision.ids and not dry_run
         if wanted and (not asks or typer.confirm(f"{_asked(verdict)} {_calls(len(decision.ids))}?", err=True)):
             moved, skipped = await decide(decision, doubts, by=by, why=why, unknown_after=unknown_after, force=force)
+            told = {"ids": ids[:100], "verdict": verdict.value}
+            await note_down(settings, "calls.resolve", told, by=by, reason=why or None, count=moved)
             if not quiet:
                 out.print(f"{_calls(moved).capitalize()} {_did(verdict)}.")
     return {

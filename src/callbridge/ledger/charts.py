@@ -14,15 +14,17 @@ from callbridge.ledger.views import Point, Speed
 
 SHOWN: Final = ("received", "delivered", "unmatched", "dead", "ignored")
 MOST_POINTS: Final = 500
+MOST_DAYS: Final = 31
+"""What can be added up minute by minute while somebody waits."""
 
 
 async def chart(
     connection: AsyncConnection, *, since: float, until: float, step: int, account: str | None
 ) -> tuple[Point, ...]:
     """A point for each step, also where nothing happened. The first begins with the minute of `since`. Raises `ValueError`
-    for a step that is not whole minutes, and for more than 500 of them.
+    for a step that is not whole minutes, for more than 500 of them, and for more than 31 days.
     """
-    first, end = math.floor(since / 60), math.ceil(until / 60)
+    first, end = _minutes(since, until)
     wide = step // 60
     if step <= 0 or step % 60:
         raise ValueError("step is a multiple of 60")
@@ -44,9 +46,9 @@ async def chart(
 
 async def speed(connection: AsyncConnection, *, since: float, until: float) -> Speed:
     """Of whole minutes, those of both ends included. `delivered` counts every delivery, the rest those that took no longer
-    than we made them take.
+    than we made them take. Raises `ValueError` for more than 31 days.
     """
-    first, end = math.floor(since / 60), math.ceil(until / 60)
+    first, end = _minutes(since, until)
     timed = (
         select(LATENCIES.c.bucket, func.sum(LATENCIES.c.calls))
         .where(LATENCIES.c.minute >= first, LATENCIES.c.minute < end)
@@ -66,3 +68,10 @@ async def speed(connection: AsyncConnection, *, since: float, until: float) -> S
         p95=percentile(buckets, 0.95),
         in_time=counts.get("in_time", 0) / all_timed if all_timed > 0 else None,
     )
+
+
+def _minutes(since: float, until: float) -> tuple[int, int]:
+    """The first, and the one behind the last."""
+    if not 0 <= until - since <= MOST_DAYS * 86_400:
+        raise ValueError(f"a time of at most {MOST_DAYS} days")
+    return math.floor(since / 60), math.ceil(until / 60)

@@ -18,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from callbridge.ledger import search
 from callbridge.ledger.cursor import Key
 from callbridge.ledger.database import TooSlow
-from callbridge.ledger.search import Order, Place
+from callbridge.ledger.figures import tail_of
+from callbridge.ledger.search import Order, Place, Plan
 from callbridge.ledger.tables import CALLS, TALLIES
 from callbridge.ledger.told import call_told
 from callbridge.ledger.views import CallFilter, CallRow
@@ -100,7 +101,7 @@ class Finder:
     async def _look(self, asked: Asked, floor: int | None, budget: float) -> tuple[list[Key], list[CallRow]]:
         """One more than was asked for, if there is one."""
         async with self._ledger.read(budget) as connection:
-            plan = search.plan(asked.wanted, await places(connection), asked.order)
+            plan = await planned(connection, asked.wanted, asked.order)
             if not plan.streams:
                 return [], []
             statement = search.keys(plan, asked.order, below=asked.below, floor=floor, limit=asked.limit + 1)
@@ -111,6 +112,36 @@ class Finder:
 def _cut(asked: Asked, keys: Sequence[Key], rows: Sequence[CallRow]) -> Found:
     on = keys[asked.limit - 1] if len(keys) > asked.limit else None
     return Found(tuple(keys[: asked.limit]), tuple(rows[: asked.limit]), on)
+
+
+async def planned(connection: AsyncConnection, wanted: CallFilter, order: Order) -> Plan:
+    """Where it matters how many calls there are of a kind, they are counted, as far as it matters."""
+    there = await places(connection)
+    if order == "settled":
+        wanted = search.ended(wanted)
+        if not wanted.states:
+            return search.NOTHING
+    tail = tail_of(wanted.phone)
+    rare = tail is not None and wanted.text is None and await _is_few(connection, search.tail_alone(tail))
+    plan = search.plan(wanted, there, rare_tail=rare)
+    if order == "received" or not plan.broad:
+        return plan
+    if search.is_tallied(wanted):
+        few = search.tallied(wanted, there) <= search.FEW
+    else:
+        few = await _is_few(connection, plan)
+    return plan if few else search.by_end(wanted, there)
+
+
+async def _is_few(connection: AsyncConnection, plan: Plan) -> bool:
+    return bool(plan.streams) and await counted(connection, plan, search.FEW) <= search.FEW
+
+
+async def counted(connection: AsyncConnection, plan: Plan, at_most: int) -> int:
+    """How many calls are meant, counted to one more than `at_most`."""
+    if not plan.streams:
+        return 0
+    return int((await connection.execute(search.counted(plan, at_most))).scalar_one())
 
 
 async def places(connection: AsyncConnection) -> list[Place]:

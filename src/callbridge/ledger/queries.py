@@ -10,7 +10,7 @@ from sqlalchemy import func, select, tuple_
 
 from callbridge.ledger import charts, cursor, groups, search
 from callbridge.ledger.database import LONGEST, READ_BUDGET, WANTED_REVISION, TooSlow
-from callbridge.ledger.finding import Asked, Finder, Found, Reads, places, rows_of
+from callbridge.ledger.finding import Asked, Finder, Found, Reads, counted, places, planned, rows_of
 from callbridge.ledger.search import Order
 from callbridge.ledger.tables import ATTEMPTS, BATCHES, BODIES, CALLS, EVENTS, MARKS
 from callbridge.ledger.told import attempt_told, batch_told, call_told, event_told, seconds
@@ -73,13 +73,11 @@ class Queries:
         """What cannot be counted in the time there is, is more than nothing."""
         try:
             async with self._ledger.read(self._budget) as connection:
-                there = await places(connection)
-                if wanted == CallFilter(states=wanted.states, account=wanted.account, source=wanted.source):
-                    calls = search.tallied(wanted, there)
-                elif (plan := search.plan(wanted, there, "received")).streams:
-                    calls = (await connection.execute(search.counted(plan, at_most))).scalar_one()
+                if search.is_tallied(wanted):
+                    calls = search.tallied(wanted, await places(connection))
                 else:
-                    calls = 0
+                    plan = await planned(connection, wanted, "received")
+                    calls = await counted(connection, plan, at_most)
         except TooSlow:
             return Counted(0, more=True)
         return Counted(min(calls, at_most), calls > at_most)

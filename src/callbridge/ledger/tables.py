@@ -22,7 +22,7 @@ def _only(condition: str) -> dict[str, Any]:
 
 
 _RECEIPT: Final = ("received_at", "id")
-_ASKED: Final = ("state", "account", "source", "direction")
+_ASKED: Final = ("state", "account", "source", "direction", "settled_at", "tail")
 
 CALLS: Final = Table(
     "calls",
@@ -63,17 +63,16 @@ CALLS: Final = Table(
     Index("calls_by_account", "account", *_RECEIPT),
     Index("calls_by_source", "source", *_RECEIPT),
     # Beyond its first columns an index holds what `search` asks besides, so that a row that does not fit is never read.
-    Index("calls_by_place", "account", "source", "state", "direction", "received_at", "id", "settled_at"),
-    Index("calls_by_end", "state", "settled_at", "id", "account", "source", "direction", "received_at"),
-    Index(
-        "calls_by_reason", "reason", *_RECEIPT, *_ASKED, "cause", "tail", "settled_at", **_only("reason IS NOT NULL")
-    ),
-    Index("calls_by_cause", "cause", *_RECEIPT, *_ASKED, "reason", "tail", "settled_at", **_only("cause IS NOT NULL")),
-    Index("calls_by_tail", "tail", *_RECEIPT, *_ASKED, "reason", "cause", "settled_at"),
+    Index("calls_by_place", "account", "source", "state", "direction", *_RECEIPT, "settled_at", "tail"),
+    Index("calls_by_direction", "direction", "account", "source", *_RECEIPT, "tail"),
+    Index("calls_by_end", "state", "settled_at", "id", "account", "source", "direction", "received_at", "tail"),
+    Index("calls_by_reason", "reason", *_RECEIPT, *_ASKED, "cause", **_only("reason IS NOT NULL")),
+    Index("calls_by_cause", "cause", *_RECEIPT, *_ASKED, "reason", **_only("cause IS NOT NULL")),
+    Index("calls_by_tail", "tail", *_RECEIPT, *_ASKED[:-1], "reason", "cause"),
     Index("calls_by_uniq", "uniq", *_RECEIPT),
     Index("calls_by_ref", "ref", *_RECEIPT),
-    Index("calls_dead", "account", "reason", "cause", "settled_at", "id", **_only("state = 'dead'")),
-    Index("calls_parked", "account", "phone", "received_at", "id", **_only("state = 'parked'")),
+    Index("calls_dead", "state", "account", "reason", "cause", "settled_at", "id", **_only("state = 'dead'")),
+    Index("calls_parked", "state", "account", "phone", "received_at", "id", **_only("state = 'parked'")),
     Index("calls_to_forget", "settled_at", **_only("forgotten_at IS NULL")),
 )
 

@@ -25,6 +25,9 @@ from callbridge.store.tally import AccountTally, Pause, Slowed, Tally
 STUCK_AFTER: Final = 300.0
 """Seconds for which a call may be due before that is a problem: a backlog after an outage moves, this one does not."""
 
+UNTOLD_AT_MOST: Final = 20_000
+"""Changes that a busy ledger may be behind: seconds of work for it, and megabytes of Redis."""
+
 DOWN_AFTER: Final = 5
 """Requests in a row that an account did not take: a blip is over before that."""
 
@@ -141,6 +144,10 @@ def assess(
         warnings += [f"account {name}: {warning}"] if warning else []
     if tally.dead:
         problems.append(f"{_calls(tally.dead)} dead: `callbridge dead list` shows why")
+    if tally.untold > UNTOLD_AT_MOST:
+        warnings.append(
+            f"{tally.untold} changes are not in the ledger yet: is a console running, and does its SQL answer?"
+        )
     if tally.uncertain:
         warnings.append(f"{_calls(tally.uncertain)} uncertain: being looked for in the CRM")
     said = _sentence(tally, under_way, problems)

@@ -36,8 +36,8 @@ GONE: Final = "moved_or_gone"
 
 
 class Repair(Protocol):
-    async def replay(self, ids: Sequence[CallId]) -> frozenset[CallId]: ...
-    async def discard(self, ids: Sequence[CallId]) -> frozenset[CallId]: ...
+    async def replay(self, ids: Sequence[CallId], by: str, why: str) -> frozenset[CallId]: ...
+    async def discard(self, ids: Sequence[CallId], by: str, why: str) -> frozenset[CallId]: ...
 
 
 class Mending(Protocol):
@@ -65,9 +65,9 @@ class Hands:
         """At most `MAX_MOVED` calls; returns those that were moved."""
         match action:
             case JobAction.REPLAY:
-                return await self.repair.replay(ids)
+                return await self.repair.replay(ids, by, why)
             case JobAction.DISCARD:
-                return await self.repair.discard(ids)
+                return await self.repair.discard(ids, by, why)
             case JobAction.RETRY:
                 return await self.mending.unpark(ids, "retry", by, why)
             case JobAction.LEAD:

@@ -59,6 +59,11 @@ class Lately(Generic[T]):
         if not done and waited >= self._slow:
             self.problem = self.problem or f"no answer for {waited:.1f} s"
 
+    def outdate(self) -> None:
+        """The answer is old now: something was done that changes it. One that is being asked for is taken as it comes."""
+        if self._asking is None:
+            self._asked_at = None
+
     async def close(self) -> None:
         if self._asking is not None:
             self._asking.cancel()

@@ -123,6 +123,11 @@ class Overviews:
             self._latest = self._composed(self._now())
         return self._latest
 
+    def outdate(self) -> None:
+        """Somebody has done something in this process, and is about to look at what came of it."""
+        self._latest = None
+        self._status.outdate()
+
     def subscribe(self) -> AbstractAsyncContextManager[AsyncIterator[Overview]]:
         """The latest at once, then each new one. Who reads slowly misses some."""
         return self._subscribed()

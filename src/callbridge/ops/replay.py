@@ -56,8 +56,8 @@ class Done:
 
 
 class Repair(Protocol):
-    async def replay(self, ids: Sequence[CallId]) -> frozenset[CallId]: ...
-    async def discard(self, ids: Sequence[CallId]) -> frozenset[CallId]: ...
+    async def replay(self, ids: Sequence[CallId], by: str) -> frozenset[CallId]: ...
+    async def discard(self, ids: Sequence[CallId], by: str) -> frozenset[CallId]: ...
 
 
 async def preview(action: Action, candidates: AsyncIterator[tuple[CallId, Record | None]]) -> Preview:
@@ -87,13 +87,15 @@ def _obstacle(action: Action, record: Record | None) -> str | None:
     return None
 
 
-async def carry_out(planned: Preview, repair: Repair, moved: Callable[[int], None]) -> Done:
-    """`moved` is told how many calls each slice dealt with. Raises `StoreUnavailable`; what was moved before stays so."""
+async def carry_out(planned: Preview, repair: Repair, moved: Callable[[int], None], by: str = "") -> Done:
+    """`by` is who decided, for the calls' stories; `moved` is told how many calls each slice dealt with. Raises
+    `StoreUnavailable`; what was moved before stays so.
+    """
     count = 0
     skipped = Counter(planned.skipped)
     for start in range(0, len(planned.ids), MAX_MOVED):
         ids = planned.ids[start : start + MAX_MOVED]
-        done = await _move(planned.action, repair, ids)
+        done = await _move(planned.action, repair, ids, by)
         count += len(done)
         if left := len(ids) - len(done):
             skipped[NOT_DEAD] += left  # somebody else was faster
@@ -103,12 +105,12 @@ async def carry_out(planned: Preview, repair: Repair, moved: Callable[[int], Non
     return Done(planned.matched, count, dict(skipped))
 
 
-async def _move(action: Action, repair: Repair, ids: Sequence[CallId]) -> frozenset[CallId]:
+async def _move(action: Action, repair: Repair, ids: Sequence[CallId], by: str) -> frozenset[CallId]:
     match action:
         case Action.REPLAY:
-            return await repair.replay(ids)
+            return await repair.replay(ids, by)
         case Action.DISCARD:
-            return await repair.discard(ids)
+            return await repair.discard(ids, by)
         case _:
             assert_never(action)
 

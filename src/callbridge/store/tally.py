@@ -96,7 +96,7 @@ class SourceTally:
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Every stored call is counted once, those too that only the ledger has by now; one that moves while the figures are read
-    may be counted before or after.
+    may be counted before or after. `untold` are changes that the ledger has not heard of yet.
     """
 
     queued: int
@@ -111,6 +111,7 @@ class Tally:
     accounts: tuple[AccountTally, ...]
     sources: tuple[SourceTally, ...]
     erased: int = 0
+    untold: int = 0
 
     @property
     def total(self) -> int:
@@ -134,6 +135,7 @@ class RedisTally:
             leases = int(await self._redis.zcard(f"{self._root}leases"))
             retrying = int(await self._redis.scard(f"{self._root}retrying"))
             sources = await self._sources(now)
+            untold = int(await self._redis.xlen(keys.ledger(self._root)))
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"tally: {error}") from error
         waiting = sum(row.waiting for row in rows)
@@ -148,6 +150,7 @@ class RedisTally:
             dead=finals[State.DEAD],
             ignored=finals[State.IGNORED],
             erased=finals[State.ERASED],
+            untold=untold,
             accounts=tuple(rows),
             sources=sources,
         )

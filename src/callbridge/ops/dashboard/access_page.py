@@ -1,6 +1,6 @@
 """Access: operators with their roles, who is logged in, and tokens of programs.
 
-Each change asks for a password that was given a short while ago. A token is shown in the answer that made it, and never again.
+Each change asks for a password that was given a short while ago. A token is shown in the answer that made it, once.
 """
 
 from __future__ import annotations

@@ -115,11 +115,13 @@ async def pause_account(request: web.Request) -> web.StreamResponse:
     if reason is None:
         return _pause_form(request, name, words(request)("desk.say_why"))
     answer = await request.app[CONSOLE].actions.pause_account(request[WHO], name, reason, PAUSES[seconds])
+    request.app[CONSOLE].overviews.outdate()
     raise done("/accounts", "refused" if isinstance(answer, Refused) else "account_paused")
 
 
 async def resume_account(request: web.Request) -> web.StreamResponse:
     answer = await request.app[CONSOLE].actions.resume_account(request[WHO], _account(request))
+    request.app[CONSOLE].overviews.outdate()
     raise done("/accounts", "refused" if isinstance(answer, Refused) else "account_resumed")
 
 
@@ -150,7 +152,9 @@ async def finish_authorising(request: web.Request) -> web.StreamResponse:
     t = words(request)
     match answer:
         case Refused(code, _):
-            return _consent_page(request, problem=t.first(f"accounts_page.refused.{code}", "accounts_page.refused.other"))
+            return _consent_page(
+                request, problem=t.first(f"accounts_page.refused.{code}", "accounts_page.refused.other")
+            )
         case NotAuthorised(problem):
             return _consent_page(request, problem=problem)
         case _:

@@ -43,7 +43,7 @@ async def show_dead(request: web.Request) -> web.StreamResponse:
         "dead.html",
         groups=shown,
         account=account,
-        status=status,
+        wanted=status,
         counts=Counter(group.status for group in groups),
         total=len(groups),
         accounts=sorted(console.settings.accounts),

@@ -11,9 +11,10 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
+from urllib.parse import parse_qsl
 
 from aiohttp import web
-from multidict import MultiMapping
+from multidict import MultiDict, MultiMapping
 
 from callbridge.ops.dashboard.call_query import pairs
 from callbridge.ops.dashboard.render import done, render
@@ -40,32 +41,31 @@ class Asked:
 
     action: JobAction
     selection: Selection
-    reason: str | None
     back: str
 
     @property
     def fields(self) -> list[tuple[str, str]]:
-        """The same as hidden fields."""
+        """The same as hidden fields. The filter is one of them: calls have a reason, and so has what is done to them."""
         match self.selection:
             case ByIds(ids):
                 chosen = [("id", call_id) for call_id in ids]
             case ByFilter(wanted):
-                chosen = pairs(wanted)
+                chosen = [("calls", query_of(wanted))]
             case _:
                 assert_never(self.selection)
         return [("action", self.action.value), *chosen, ("back", self.back)]
 
 
-def asked_of(given: MultiMapping[str], request: web.Request) -> Asked:
-    """Raises `ValueError`. A filter that says nothing is none: everything there is has to be asked for by its state."""
+def _asked(given: MultiMapping[str], request: web.Request, told: MultiMapping[str]) -> Asked:
+    """`told` holds the filter. Raises `ValueError`. A filter that says nothing is none: everything there is has to be asked
+    for by its state.
+    """
     action = JobAction(given.get("action", ""))
     ids = ids_of(given)
-    wanted = filter_of(given, request, request.app[CONSOLE].now())
-    parts = pairs(wanted)
-    if bool(ids) == bool(parts):
+    wanted = filter_of(told, request, request.app[CONSOLE].now())
+    if bool(ids) == bool(pairs(wanted)):
         raise ValueError("id")
-    reason = line(given, "reason", _LONGEST_REASON)
-    return Asked(action, ByIds(ids) if ids else ByFilter(wanted), reason, local_path(given.get("back", "") or _home(action)))
+    return Asked(action, ByIds(ids) if ids else ByFilter(wanted), local_path(given.get("back", "") or _home(action)))
 
 
 def _home(action: JobAction) -> str:
@@ -84,14 +84,14 @@ async def preview_job(request: web.Request) -> web.StreamResponse:
     """By POST too, where calls were ticked one by one; it changes nothing either way."""
     given: MultiMapping[str] = request.query if request.method == "GET" else await texts_of(request)
     try:
-        asked = asked_of(given, request)
+        asked = _asked(given, request, given)
     except ValueError:
         raise web.HTTPBadRequest from None
     return await show_preview(request, asked, str(uuid.uuid4()))
 
 
 async def show_preview(
-    request: web.Request, asked: Asked, job_id: str, problem: str | None = None, status: int = 200
+    request: web.Request, asked: Asked, job_id: str, *, problem: str | None = None, reason: str = ""
 ) -> web.Response:
     """What would happen, and the form that makes it happen."""
     preview = await request.app[CONSOLE].jobs.preview(asked.action, asked.selection)
@@ -100,7 +100,7 @@ async def show_preview(
     return render(
         request,
         "job_preview.html",
-        status=status,
+        status=409 if problem else 200,
         preview=preview,
         job_action=asked.action.value,
         calls=_calls(asked.selection),
@@ -114,7 +114,7 @@ async def show_preview(
         fields=hidden,
         tone="danger" if asked.action in _DANGEROUS else "primary",
         wants_reason=True,
-        reason=asked.reason or t(f"jobs.suggest.{asked.action}"),
+        reason=reason or t(f"jobs.suggest.{asked.action}"),
         type_in=str(preview.total) if preview.total > CONFIRMED_ABOVE else None,
         problem=problem,
     )
@@ -123,7 +123,8 @@ async def show_preview(
 async def start_job(request: web.Request) -> web.StreamResponse:
     form = await texts_of(request)
     try:
-        asked = asked_of(form, request)
+        asked = _asked(form, request, MultiDict(parse_qsl(form.get("calls", ""))))
+        reason = line(form, "reason", _LONGEST_REASON) or ""
         expected = int(form.get("expected", "")[:9])
     except ValueError:
         raise web.HTTPBadRequest from None
@@ -131,10 +132,16 @@ async def start_job(request: web.Request) -> web.StreamResponse:
     if not _ID.fullmatch(job_id):
         raise web.HTTPBadRequest
     answer = await request.app[CONSOLE].jobs.start(
-        job_id, asked.action, asked.selection, asked.reason or "", request[WHO], expected_total=expected, confirmed=typed
+        job_id,
+        asked.action,
+        asked.selection,
+        reason,
+        request[WHO],
+        expected_total=expected,
+        confirmed=typed,
     )
     if isinstance(answer, Refusal):
-        return await show_preview(request, asked, job_id, _refused(answer, words(request)), 409)
+        return await show_preview(request, asked, job_id, problem=_refused(answer, words(request)), reason=reason)
     raise web.HTTPSeeOther(f"/jobs/{answer.id}")
 
 
@@ -164,9 +171,9 @@ def _told(job: Job, t: Words, now: float) -> Mapping[str, Any]:
 
 async def list_jobs(request: web.Request) -> web.StreamResponse:
     after = request.query.get("after")
+    if after is not None and not _CURSOR.fullmatch(after):
+        raise web.HTTPBadRequest
     try:
-        if after is not None and not _CURSOR.fullmatch(after):
-            raise ValueError(after)
         page = await request.app[CONSOLE].jobs.list(limit=50, after=after)
     except ValueError:
         raise web.HTTPBadRequest from None

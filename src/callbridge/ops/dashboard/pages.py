@@ -6,7 +6,25 @@ from typing import Final
 
 from aiohttp import web
 
-from callbridge.ops.dashboard import assets, batch_page, calls_page, edit_page, live, overview, story_page, viewing
+from callbridge.ops.dashboard import (
+    access_page,
+    accounts_page,
+    assets,
+    audit_page,
+    batch_page,
+    calls_page,
+    dead_page,
+    edit_page,
+    erase_page,
+    jobs_page,
+    live,
+    overview,
+    parked_page,
+    sources_page,
+    story_page,
+    uncertain_page,
+    viewing,
+)
 from callbridge.ops.dashboard.render import setup_templates
 from callbridge.ops.web import Route
 
@@ -23,6 +41,15 @@ ROUTES: Final[tuple[Route, ...]] = (
     *story_page.ROUTES,
     *edit_page.ROUTES,
     *batch_page.ROUTES,
+    *dead_page.ROUTES,
+    *jobs_page.ROUTES,
+    *parked_page.ROUTES,
+    *uncertain_page.ROUTES,
+    *accounts_page.ROUTES,
+    *sources_page.ROUTES,
+    *audit_page.ROUTES,
+    *access_page.ROUTES,
+    *erase_page.ROUTES,
 )
 
 

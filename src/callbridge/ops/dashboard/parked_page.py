@@ -99,7 +99,7 @@ async def preview_parked(request: web.Request) -> web.StreamResponse:
         calls |= dict.fromkeys(await _calls_like(request.app[CONSOLE], newest))
     if not calls:
         raise web.HTTPNotFound
-    asked = Asked(_ACTIONS[action], ByIds(tuple(calls)[:MOST_NAMED]), None, "/parked")
+    asked = Asked(_ACTIONS[action], ByIds(tuple(calls)[:MOST_NAMED]), "/parked")
     return await show_preview(request, asked, str(uuid.uuid4()))
 
 

@@ -52,9 +52,7 @@ async def show_sources(request: web.Request) -> web.StreamResponse:
     return render(request, "sources.html", shown=shown, nobody=_refusals(refused.get(NOBODY, _NOTHING)), o=overview)
 
 
-def _shown(
-    console: Console, name: str, url: str | None, seen: SourceTally | None, refused: SourceRefusals
-) -> Shown:
+def _shown(console: Console, name: str, url: str | None, seen: SourceTally | None, refused: SourceRefusals) -> Shown:
     settings = console.settings.sources.get(name)
     only = next(iter(console.settings.accounts), None) if len(console.settings.accounts) == 1 else None
     account = (settings.account or only) if settings else None

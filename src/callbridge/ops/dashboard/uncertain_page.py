@@ -27,11 +27,12 @@ _LEFT: Final = frozenset({"sending", "replayed", "claimed"})
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """`decidable_at` is when a person may decide; `batch` the request that got no readable answer."""
+    """From `decidable_at` on a person may decide; `is_yours`: he may now. `batch` is the request that carried it last."""
 
     row: CallRow
     since: float
     decidable_at: float
+    is_yours: bool
     batch: str | None
 
 
@@ -63,7 +64,6 @@ async def show_uncertain(request: web.Request) -> web.StreamResponse:
         lanes=lanes,
         account=account,
         accounts=sorted(console.settings.accounts),
-        now=console.now(),
         looked_for=console.settings.delivery.unknown_after,
     )
 
@@ -81,7 +81,7 @@ async def _doubtful(console: Console, row: CallRow) -> Doubtful:
     last = max(told.attempts, key=lambda attempt: attempt.at, default=None) if told else None
     early = row.state == "uncertain"
     decidable = since + console.settings.delivery.unknown_after if early else row.updated_at
-    return Doubtful(row, since, decidable, last.batch_id if last else None)
+    return Doubtful(row, since, decidable, not early or decidable <= console.now(), last.batch_id if last else None)
 
 
 def _since(story: Sequence[Mapping[str, Any]], otherwise: float) -> float:

@@ -4,15 +4,19 @@
 -- bulk: live calls do not wait for them.
 --
 -- KEYS[1]  root of all keys, see keys.py
--- ARGV     ids, at most 200
+-- ARGV[1]  who decides, or ''
+-- ARGV[2]  why, or ''
+-- ARGV[3+] ids, at most 200
 -- Returns  ids that were moved
-local root = KEYS[1]
-if #ARGV == 0 or #ARGV > 200 then return redis.error_reply('REPLAY wants 1 to 200 ids') end
+local root, by, why = KEYS[1], ARGV[1], ARGV[2]
+if #ARGV < 3 or #ARGV > 202 then return redis.error_reply('REPLAY wants who, why and 1 to 200 ids') end
+by, why = by ~= '' and by or nil, why ~= '' and why or nil
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local moved = {}
-for _, id in ipairs(ARGV) do
+for i = 3, #ARGV do
+  local id = ARGV[i]
   local call = root .. 'call:' .. id
   local state, account, reason, attempts = unpack(redis.call('HMGET', call, 'st', 'ac', 'rs', 'at'))
   if state == 'dead' and reason ~= 'undecodable' then
@@ -30,7 +34,7 @@ for _, id in ipairs(ARGV) do
       redis.call('ZADD', root .. 'bulk:' .. account, now, id)
       if tonumber(attempts or 0) > 0 then redis.call('SADD', root .. 'retrying', id) end
     end
-    redis.call('RPUSH', root .. 'story:' .. id, cjson.encode({at = now, what = 'replayed', was = reason}))
+    redis.call('RPUSH', root .. 'story:' .. id, cjson.encode({at = now, what = 'replayed', was = reason, by = by, why = why}))
     redis.call('LTRIM', root .. 'story:' .. id, -100, -1)
     redis.call('XADD', root .. 'ledger', '*', 'id', id)
     moved[#moved + 1] = id

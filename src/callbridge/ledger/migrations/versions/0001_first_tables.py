@@ -119,20 +119,27 @@ def upgrade() -> None:
     op.create_index(
         "calls_by_cause",
         "calls",
-        ["cause", "received_at", "id", "state", "account", "source", "direction", "reason", "tail", "settled_at"],
+        ["cause", "received_at", "id", "state", "account", "source", "direction", "settled_at", "tail", "reason"],
         sqlite_where=sa.text("cause IS NOT NULL"),
         postgresql_where=sa.text("cause IS NOT NULL"),
     )
     op.create_index(
-        "calls_by_end", "calls", ["state", "settled_at", "id", "account", "source", "direction", "received_at"]
+        "calls_by_direction",
+        "calls",
+        ["direction", "account", "source", "received_at", "id", "tail"],
     )
     op.create_index(
-        "calls_by_place", "calls", ["account", "source", "state", "direction", "received_at", "id", "settled_at"]
+        "calls_by_end", "calls", ["state", "settled_at", "id", "account", "source", "direction", "received_at", "tail"]
+    )
+    op.create_index(
+        "calls_by_place",
+        "calls",
+        ["account", "source", "state", "direction", "received_at", "id", "settled_at", "tail"],
     )
     op.create_index(
         "calls_by_reason",
         "calls",
-        ["reason", "received_at", "id", "state", "account", "source", "direction", "cause", "tail", "settled_at"],
+        ["reason", "received_at", "id", "state", "account", "source", "direction", "settled_at", "tail", "cause"],
         sqlite_where=sa.text("reason IS NOT NULL"),
         postgresql_where=sa.text("reason IS NOT NULL"),
     )
@@ -143,20 +150,20 @@ def upgrade() -> None:
     op.create_index(
         "calls_by_tail",
         "calls",
-        ["tail", "received_at", "id", "state", "account", "source", "direction", "reason", "cause", "settled_at"],
+        ["tail", "received_at", "id", "state", "account", "source", "direction", "settled_at", "reason", "cause"],
     )
     op.create_index("calls_by_uniq", "calls", ["uniq", "received_at", "id"])
     op.create_index(
         "calls_dead",
         "calls",
-        ["account", "reason", "cause", "settled_at", "id"],
+        ["state", "account", "reason", "cause", "settled_at", "id"],
         sqlite_where=sa.text("state = 'dead'"),
         postgresql_where=sa.text("state = 'dead'"),
     )
     op.create_index(
         "calls_parked",
         "calls",
-        ["account", "phone", "received_at", "id"],
+        ["state", "account", "phone", "received_at", "id"],
         sqlite_where=sa.text("state = 'parked'"),
         postgresql_where=sa.text("state = 'parked'"),
     )
