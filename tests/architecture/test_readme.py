@@ -9,6 +9,7 @@ import typer.main
 
 from callbridge.cli import app
 from callbridge.commands.providers import markdown
+from callbridge.ops import metrics
 from callbridge.outcome import PauseReason, PublicState, Reason
 from callbridge.sim.faults import FAULTS
 
@@ -31,6 +32,11 @@ def test_every_provider_and_preset_has_its_row_with_what_to_enter_where() -> Non
     assert README.count("\n| PBX |") == 1
     table = README[README.index(rows[0]) :].partition("\n\n")[0]
     assert table.splitlines() == rows
+
+
+def test_every_metric_has_its_row() -> None:
+    """To renew the table: python -c 'from callbridge.ops.metrics import markdown; print(markdown())'"""
+    assert f"\n\n{metrics.markdown()}\n\n" in README
 
 
 def test_every_fault_of_the_simulator_is_described() -> None:

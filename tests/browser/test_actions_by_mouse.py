@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 
@@ -300,3 +301,26 @@ async def test_a_viewer_sees_the_buttons_and_why_they_are_not_his(own_day: Day, 
     live = await mine.page.locator("main form[method=post] button:not(:disabled), main [data-ask]").count()
     assert live == 0
     assert "role" in await mine.text() or "operators" in await mine.text()
+
+
+async def test_two_who_replay_at_the_same_moment_send_each_call_once(own_day: Day, open_window: Open) -> None:
+    crm, count = own_day.stage.crm, 30
+    crm.arm("validation", REFUSED)
+    phones = [f"+7927{100 + number}{REFUSED}" for number in range(count)]
+    for phone in phones:
+        crm.add_contact(phone)
+    await own_day.stage.post("office", OFFICE, *(a_call(f"both-{number}", each) for number, each in enumerate(phones)))
+    await own_day.stage.settled()
+    ids = [row.id for row in await rows(own_day, "dead") if row.ref and row.ref.startswith("both-")]
+    crm.disarm("validation")
+    both = [await open_window(own_day, role) for role in (Role.OPERATOR, Role.ADMIN)]
+    for each in both:
+        await each.open("/jobs/new?action=replay&state=dead&account=main&reason=rejected")
+    assert len({await each.page.locator("input[name=job]").get_attribute("value") for each in both}) == 2
+    await asyncio.gather(*(each.click("#confirm p.buttons button") for each in both))
+    for each in both:
+        await each.sees("#job .chip.ok, #confirm .box")
+    assert await states(own_day, ids) == {"delivered": count}
+    assert await noted(own_day, ids) == {1: count}
+    moved = [await each.page.locator("#job dl.facts dd strong").first.inner_text() for each in both if "/jobs/" in each.path]
+    assert sum(map(number_in, moved)) == count

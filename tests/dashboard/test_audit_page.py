@@ -69,7 +69,7 @@ async def test_an_empty_audit_says_what_will_stand_there(desk: MendDesk, browse:
 
 async def test_what_others_wrote_stays_text(desk: MendDesk, browse: Browse, tmp_path: Path) -> None:
     shapes = set()
-    for number, text in enumerate(("plain", *PAYLOADS)):
+    for number, text in enumerate(("plain text", *PAYLOADS)):
         where = tmp_path / str(number)
         where.mkdir()
         async with a_mend_desk(where) as other:
@@ -79,3 +79,16 @@ async def test_what_others_wrote_stays_text(desk: MendDesk, browse: Browse, tmp_
         shapes.add(tuple(shape(page)))
         assert "javascript:" not in "".join(links(page)).split("actor=")[0]
     assert len(shapes) == 1
+
+
+async def test_what_an_entry_is_about_leads_there_and_times_are_times(desk: MendDesk, browse: Browse) -> None:
+    await desk.console.audit.add(
+        OLGA,
+        "token.issue",
+        {"job": "job-00001", "call": "<b>"},
+        outcome={"expires_at": 1_790_000_000.0, "before": None},
+    )
+    page = await (await (await browse(desk.console)).get("/audit")).text()
+    assert 'href="/jobs/job-00001"' in page
+    assert "/calls/&lt;" not in page
+    assert "2026-09-21T" in page

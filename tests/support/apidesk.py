@@ -166,7 +166,9 @@ class FakeJobs:
     async def preview(self, action: Any, selection: Any) -> Any:
         return make_preview(self.total, self.sample)
 
-    async def start(self, job_id: str, action: Any, selection: Any, reason: str, who: Who) -> Any:
+    async def start(
+        self, job_id: str, action: Any, selection: Any, reason: str, who: Who, *, confirmed: str = ""
+    ) -> Any:
         if self.refuse:
             return make_refusal(self.refuse)
         if job_id not in self.jobs:

@@ -87,6 +87,16 @@ METRICS: Final[tuple[Figure, ...]] = (
 )
 """Every metric there is: dashboards and alerts are built on the names, so a new one is a decision."""
 
+
+def markdown() -> str:
+    """The same as a table for the README."""
+    rows = (
+        f"| `{figure.name}` | {', '.join(f'`{label}`' for label in figure.labels)} | {figure.words} |"
+        for figure in METRICS
+    )
+    return "\n".join(("| metric | labels | |", "|---|---|---|", *rows))
+
+
 _BY_NAME: Final = {figure.name: figure for figure in METRICS}
 
 

@@ -78,9 +78,13 @@ class CallsQuery(Wanted):
     cursor: Cursor | Unset = _CURSOR
 
 
+AnswerName = Literal["PerCall", "WholeRefused", "SlowDown", "AccountStopped", "TokenRefused", "NotSent", "NoAnswer"]
+"""What a batch can be answered, as it stands in the ledger."""
+
+
 class BatchesQuery(_Explicit):
     account: Name | Unset = Field(None, description="Name of an account.")
-    answer: Code | Unset = Field(None, description="How the CRM answered.")
+    answer: AnswerName | Unset = Field(None, description="How the CRM answered.")
     limit: Limit = _LIMIT
     cursor: Cursor | Unset = _CURSOR
 

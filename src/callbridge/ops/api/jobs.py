@@ -42,8 +42,11 @@ async def start_job(asked: Asked[Nothing, JobBody]) -> Made | shown.Job:
         found = await jobs.preview(action, selection)
         if found.total > CONFIRMED_ABOVE and body.confirmed != found.total:
             raise ProblemError("confirmation_needed", more={"total": found.total})
-    answer = await jobs.start(body.id, action, selection, body.reason, asked.who)
+    confirmed = "" if body.confirmed is None else str(body.confirmed)
+    answer = await jobs.start(body.id, action, selection, body.reason, asked.who, confirmed=confirmed)
     if isinstance(answer, Refusal):
+        if answer.code == "unconfirmed":  # more calls than a moment ago
+            raise ProblemError("confirmation_needed", more={"total": answer.facts["now"]})
         raise ProblemError("refused", answer.detail)
     return Made(_job(answer), HTTPStatus.CREATED) if before is None else _job(answer)
 

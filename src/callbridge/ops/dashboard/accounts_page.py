@@ -40,6 +40,7 @@ class Shown:
     """`has_figures` is false where nothing is known of the account's calls: its numbers are no zeros then."""
 
     row: desk.Row
+    url: str | None
     oldest: float | None
     uses_oauth: bool
     has_figures: bool
@@ -55,7 +56,9 @@ async def show_accounts(request: web.Request) -> web.StreamResponse:
         authorised = await _authorised(console, name, account) if account else None
         tally = tallies.get(name) or AccountTally(name, 0, 0, 0, None, None)
         row = desk.row(tally, account, authorised)
-        shown.append(Shown(row, tally.oldest_waiting, account.uses_oauth if account else False, bool(overview.status)))
+        url = row.url or (account.url if account else None)
+        uses_oauth = account.uses_oauth if account else False
+        shown.append(Shown(row, url, tally.oldest_waiting, uses_oauth, bool(overview.status)))
     return render(request, "accounts.html", shown=shown, o=overview)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
@@ -29,6 +29,10 @@ _ACTION: Final = re.compile(r"[a-z0-9_.]{1,64}")
 _SEQ: Final = re.compile(r"[1-9][0-9]{0,14}")
 _LONGEST_ACTOR: Final = 80
 _LONGEST_FACT: Final = 300
+_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,40}")
+_PAGES: Final = {"job": "/jobs/", "call": "/calls/"}
+_TIMES: Final = ("_at", "until")
+_UNTOLD: Final = frozenset({"digest", "chosen"})
 
 
 async def show_audit(request: web.Request) -> web.StreamResponse:
@@ -55,18 +59,44 @@ async def show_audit(request: web.Request) -> web.StreamResponse:
     )
 
 
-def _facts(entry: AuditEntry) -> list[tuple[str, str]]:
-    """What it was about and what came of it, each part on one line."""
-    return [*_told(entry.target), *_told(entry.outcome)]
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One part of what an entry is about, or of what came of it. `at` where it is a time, `path` where a page has more."""
+
+    name: str
+    text: str
+    at: float | None = None
+    path: str | None = None
 
 
-def _told(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, value in facts.items():
-        safe = clean(value, str(name))
-        text = safe if isinstance(safe, str) else json.dumps(safe, ensure_ascii=False)
-        rows.append((without_phones(str(name)), without_phones(text)[:_LONGEST_FACT]))
-    return rows
+def _facts(entry: AuditEntry) -> list[Fact]:
+    told = (*entry.target.items(), *entry.outcome.items())
+    return [_fact(str(name), value) for name, value in told if name not in _UNTOLD]
+
+
+def _fact(name: str, value: Any) -> Fact:
+    if name.endswith(_TIMES) and isinstance(value, int | float):
+        return Fact(name, "", at=float(value))
+    page = _PAGES.get(name) if isinstance(value, str) and _ID.fullmatch(value) else None
+    return Fact(
+        without_phones(name), _told(clean(value, name))[:_LONGEST_FACT], path=f"{page}{value}" if page else None
+    )
+
+
+def _told(value: Any) -> str:
+    """What is clean already, on one line."""
+    match value:
+        case None:
+            return "\N{EM DASH}"
+        case Mapping():
+            return (
+                ", ".join(f"{without_phones(str(name))}: {_told(each)}" for name, each in value.items())
+                or "\N{EM DASH}"
+            )
+        case list() | tuple():
+            return ", ".join(map(_told, value))
+        case _:
+            return str(value)
 
 
 ROUTES: Final = (Route("GET", "/audit", show_audit, Role.OPERATOR),)
