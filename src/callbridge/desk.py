@@ -66,12 +66,13 @@ def desk(
     seen = inspector(store, settings)
     password = settings.console.password
     scripts = store.scripts
+    refusals = RedisRefusals(scripts)
     return Console(
         settings=settings,
         now=now,
         inspector=seen,
         ledger=queries,
-        overviews=Overviews(seen, queries, now=now, behind=RedisChanges(scripts, name).behind),
+        overviews=Overviews(seen, queries, now=now, behind=RedisChanges(scripts, name).behind, refusals=refusals.read),
         actions=_actions(settings, store, ledger, session, queries, audit, tester),
         jobs=_jobs(settings, store, ledger, queries, audit, name),
         gate=Gate(
@@ -84,7 +85,7 @@ def desk(
             tell_link=tell_link,
         ),
         audit=audit,
-        refusals=RedisRefusals(scripts),
+        refusals=refusals,
         hooks=hooks,
     )
 

@@ -159,22 +159,26 @@ async def enemy(own_day: Day) -> Day:
 async def by_people(day: Day) -> None:
     """Reasons, notes and names: an operator's word may have come from anywhere by way of the clipboard."""
     admin = await day.open()
-    groups = {each.cause: each for each in await day.calls.groups()}
+    groups = await day.calls.groups()
     parked = (await day.calls.calls(CallFilter(states=("parked",)), limit=200)).rows
-    assert len(groups) > 20 and len(parked) > 40
+    assert len(parked) > 40
 
     async def send(path: str, **fields: str) -> int:
-        shown = {name: value.replace("\0", "").replace("\u2028", "").replace("\ufeff", "") for name, value in fields.items()}
-        answer = await admin.page.request.post(admin.base + path, form=shown, headers={"Origin": admin.base}, max_redirects=0)
+        form = {name: "".join(filter(str.isprintable, value)) for name, value in fields.items()}
+        answer = await admin.page.request.post(
+            admin.base + path, form=form, headers={"Origin": admin.base}, max_redirects=0
+        )
         return answer.status
 
-    for number, (bad, group) in enumerate(zip(PAYLOADS, groups.values(), strict=False)):
-        target = {"account": group.account, "reason": group.reason, "cause": group.cause}
-        assert await send("/dead/mark", **target, status="acknowledged", note=bad) in {303, 400}
-        job = {"job": f"hostile-job-{number}", "expected": "1", "action": "give_up", "id": parked[number].id, "back": bad}
-        assert await send("/jobs", **job, reason=bad) in {303, 400}
-        assert await send("/accounts/main/pause", reason=bad, seconds="") in {303, 400}
-        assert await send("/access/tokens", name=bad[:64], role="viewer", days="30") in {200, 400}
+    for number, group in enumerate(groups):
+        target = {"account": group.account, "reason": group.reason, "cause": group.cause, "status": "acknowledged"}
+        note = " ".join(PAYLOADS[number :: len(groups)])[:500]
+        assert await send("/dead/mark", **target, note=note) == 303
+    for number, bad in enumerate(PAYLOADS):
+        job = {"job": f"hostile-job-{number}", "expected": "1", "action": "give_up", "id": parked[number].id}
+        assert await send("/jobs", **job, back=bad, reason=bad) == 303
+        assert await send("/accounts/main/pause", reason=bad, seconds="") == 303
+        assert await send("/access/tokens", name=bad[:64], role="viewer", days="30") == 200
     await admin.page.context.close()
 
 

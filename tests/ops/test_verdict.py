@@ -13,9 +13,10 @@ from callbridge.ops.verdict import CODES, Judgement, judged
 from callbridge.outcome import PauseReason
 from callbridge.settings import Durability
 from callbridge.store.durability import Standing
+from callbridge.store.refusals import SourceRefusals
 from callbridge.store.spool import SpoolStanding
 from callbridge.store.spools import SpoolReport
-from callbridge.store.tally import AccountTally, Pause, Slowed, Tally
+from callbridge.store.tally import AccountTally, Pause, Slowed, SourceTally, Tally
 
 NOW = 1_790_000_000.0
 FINE = Standing(Durability.ALWAYS, (), ())
@@ -67,6 +68,40 @@ def test_calls_on_their_way_are_well() -> None:
 
 def test_before_anything_is_known_the_verdict_is_unknown() -> None:
     assert (verdict(None).verdict, verdict(None).sentence.code) == ("unknown", "starting")
+
+
+def refused(*ago: float, code: str = "bad_signature") -> SourceRefusals:
+    samples = tuple({"at": NOW - seconds, "code": code} for seconds in sorted(ago))
+    return SourceRefusals({code: len(ago)}, samples, samples[0]["at"])
+
+
+def heard(seconds_ago: float) -> Tally:
+    return replace(a_tally(an_account(), delivered=9), sources=(SourceTally("branch", seconds_ago, {}),))
+
+
+def test_a_pbx_whose_webhooks_are_refused_loses_calls() -> None:
+    found = verdict(a_status(heard(3600)), refusals={"branch": refused(5, 60, 300)})
+    (trouble,) = found.problems
+    assert (found.verdict, trouble.code, trouble.link) == ("problem", "refused", "/sources#branch")
+    assert trouble.params == {"source": "branch", "webhooks": 3, "code": "bad_signature"}
+    assert trouble.cause == "refused:branch"
+
+
+def test_a_pbx_that_was_never_heard_can_lose_calls_too() -> None:
+    assert codes(verdict(a_status(a_tally(an_account())), refusals={"new": refused(1, 2, 3)})) == ["refused"]
+
+
+@pytest.mark.parametrize(
+    ("last_heard", "source", "ago"),
+    [
+        (1, "branch", (5, 60, 300)),  # one was taken since
+        (3600, "branch", (5, 60)),  # somebody knocked
+        (7200, "branch", (1000, 1100, 1200)),  # long ago
+        (3600, "unknown", (5, 60, 300)),  # no source of ours
+    ],
+)
+def test_strangers_who_knock_are_no_problem(last_heard: float, source: str, ago: tuple[float, ...]) -> None:
+    assert codes(verdict(a_status(heard(last_heard)), refusals={source: refused(*ago)})) == []
 
 
 def test_redis_away_is_told_first_and_old_figures_are_not_judged() -> None:

@@ -7,7 +7,7 @@ Redis or the ledger away is a part of the answer, never an error: the last good 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol, TypeVar
@@ -17,12 +17,14 @@ from callbridge.ops.health import Status
 from callbridge.ops.lately import Lately
 from callbridge.ops.troubles import Trouble
 from callbridge.ops.verdict import Judgement, Sentence, Verdict, judged
+from callbridge.store.refusals import SourceRefusals
 
 __all__ = ["Overview", "Overviews", "Sentence", "Trouble", "Verdict", "judged"]
 
 EVERY: Final = 1.0
 """Seconds between two looks at Redis."""
 
+REFUSALS_EVERY: Final = 3.0
 PATIENCE: Final = 0.8
 LEDGER_PATIENCE: Final = 0.3
 """Seconds that a page waits for a part before it takes the last figures there are."""
@@ -81,7 +83,7 @@ class Behind(Protocol):
 
 
 class Overviews:
-    """`behind` asks Redis what the ledger has not heard of yet."""
+    """`behind` asks Redis what the ledger has not heard of yet, `refusals` which webhooks were turned away."""
 
     def __init__(
         self,
@@ -90,6 +92,7 @@ class Overviews:
         *,
         now: Callable[[], float],
         behind: Callable[[], Awaitable[Behind]] | None = None,
+        refusals: Callable[[], Awaitable[Mapping[str, SourceRefusals]]] | None = None,
     ) -> None:
         def past(seconds: float) -> dict[str, float]:
             return {"since": now() - seconds, "until": now()}
@@ -104,13 +107,18 @@ class Overviews:
         self._now = now
         self._status = Lately(inspector.status, every=EVERY, patience=PATIENCE, now=now)
         self._behind = Lately(behind, every=EVERY, patience=PATIENCE, now=now) if behind else None
+        self._refusals = Lately(refusals, every=REFUSALS_EVERY, patience=PATIENCE, now=now) if refusals else None
         self._groups = kept(figures.groups, 3.0)
         self._chart = kept(minutes, 5.0)
         self._hour = kept(lambda: figures.speed(**past(HOUR)), 5.0)
         self._day = kept(lambda: figures.speed(**past(DAY)), 30.0)
         self._standing = kept(figures.standing, 10.0)
         self._past: tuple[Lately[Any], ...] = (self._groups, self._chart, self._hour, self._day, self._standing)
-        self._parts: tuple[Lately[Any], ...] = (self._status, *self._past, *([self._behind] if self._behind else []))
+        self._parts: tuple[Lately[Any], ...] = (
+            self._status,
+            *self._past,
+            *(part for part in (self._behind, self._refusals) if part),
+        )
         self._latest: Overview | None = None
         self._boxes: set[asyncio.Queue[Overview]] = set()
         self._ticking: asyncio.Task[None] | None = None
@@ -183,6 +191,7 @@ class Overviews:
             now,
             store_problem=status.problem,
             ledger_problem=ledger_problem,
+            refusals=(self._refusals.value if self._refusals else None) or {},
         )
         return Overview(
             at=now,

@@ -17,6 +17,7 @@ from callbridge.ledger.views import ErrorGroup, LedgerStanding, Speed
 from callbridge.ops.health import DOWN_AFTER, STUCK_AFTER, Status
 from callbridge.ops.kept import MOVES_WITHIN, SILENT_AFTER
 from callbridge.store.presence import GONE_AFTER
+from callbridge.store.refusals import SourceRefusals
 from callbridge.store.spools import SpoolReport
 from callbridge.store.tally import AccountTally, Tally
 
@@ -49,7 +50,7 @@ class Trouble:
     @property
     def cause(self) -> str:
         """The same for as long as it is the same trouble: what it is about, and no figure that moves."""
-        names = (str(self.params[name]) for name in ("account", "host", "reason") if name in self.params)
+        names = (str(self.params[name]) for name in ("account", "source", "host", "reason") if name in self.params)
         return ":".join((self.code, *names))
 
 
@@ -98,6 +99,30 @@ def of_spool(host: str, report: SpoolReport, now: float) -> Iterator[Weighed]:
     if standing.damaged:
         words = f"damaged spool files on {host}: {standing.damaged}"
         yield warning(Rank.LOOK, "spool_damaged", words, link, host=host, files=standing.damaged)
+
+
+# --- what is turned away ---------------------------------------------------------------------------------------------
+
+REFUSED_LATELY: Final = 900.0
+"""Seconds; a PBX that is refused goes on calling, and one that was put right is heard."""
+
+REFUSED_AT_LEAST: Final = 3
+"""Strangers knock now and then; a PBX whose secret was changed knocks with every call."""
+
+
+def of_refusals(tally: Tally, refusals: Mapping[str, SourceRefusals], now: float) -> Iterator[Weighed]:
+    """Sources of which nothing was taken since their webhooks began to be refused: those calls are nowhere here."""
+    taken_at = {source.source: now - source.last_seen for source in tally.sources}
+    for source, refused in sorted(refusals.items()):
+        since = max(now - REFUSED_LATELY, taken_at.get(source, 0.0))
+        lately = [sample for sample in refused.samples if sample["at"] > since]
+        if source == "unknown" or len(lately) < REFUSED_AT_LEAST:
+            continue
+        code = str(lately[0]["code"])
+        words = f"source {source}: {len(lately)} webhooks were refused ({code}) and none was taken since: its calls are lost"
+        yield problem(
+            Rank.LOST, "refused", words, f"/sources#{quote(source)}", source=source, webhooks=len(lately), code=code
+        )
 
 
 # --- who sends -------------------------------------------------------------------------------------------------------

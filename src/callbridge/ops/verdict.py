@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from callbridge.ledger.views import ErrorGroup, LedgerStanding, Speed
@@ -21,6 +22,7 @@ from callbridge.ops.troubles import (
     of_account,
     of_ledger,
     of_outcomes,
+    of_refusals,
     of_speed,
     of_spool,
     of_store,
@@ -29,6 +31,7 @@ from callbridge.ops.troubles import (
     problem,
     under_way,
 )
+from callbridge.store.refusals import SourceRefusals
 
 Verdict = Literal["ok", "warning", "problem", "unknown"]
 
@@ -62,6 +65,7 @@ CODES: Final[Mapping[str, tuple[str, ...]]] = {
     "not_durable": ("detail",),
     "spool_unreadable": ("host", "detail"),
     "spool_silent": ("host", "webhooks", "minutes", "silent"),
+    "refused": ("source", "webhooks", "code"),
     # what stands still
     "no_worker": ("calls",),
     "no_worker_idle": (),
@@ -101,6 +105,7 @@ def judged(
     *,
     store_problem: str | None = None,
     ledger_problem: str | None = None,
+    refusals: Mapping[str, SourceRefusals] = MappingProxyType({}),
 ) -> Judgement:
     """`status` is what Redis said last, None if nothing ever; with `store_problem` it is old and judged no more. `speed` is
     the last hour's. `now` in Unix seconds.
@@ -113,6 +118,7 @@ def judged(
         found.append(problem(Rank.LOST, "redis_down", words, "/#durability", detail=store_problem))
     elif status is not None:
         found += _of_status(status, groups, now)
+        found += of_refusals(status.tally, refusals, now)
         found += of_speed(speed)
     found += of_ledger(standing, ledger_problem)
     found.sort(key=lambda weighed: (weighed.rank, not weighed.problem))
