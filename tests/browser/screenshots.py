@@ -1,103 +1,115 @@
-"""`make screenshots`: the pictures of the README, taken from the rehearsed bad day in the system's Chromium."""
+"""The pictures of the README, from the rehearsed bad day: `cd tests && python -m browser.screenshots`.
+
+It starts what it needs, ends by itself, and fails where a page complains or a picture grows too large. Two things are put in
+for the eye: the minutes before the day went wrong, so that the chart has a past, and what an operator had already done.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import shutil
+import math
+import sys
 import tempfile
-from dataclasses import dataclass
+import time
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final
 
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser
 
-from browser.stage import PASSWORD, POISON, Stage, bad_day
+from browser.stage import PASSWORD, Stage, bad_day
+from browser.window import DESKTOP, PHONE, WALL, Window, chromium, log_in, window
+from callbridge.inspecting import ledger_url
+from callbridge.ledger.database import open_ledger
+from callbridge.ledger.queries import Queries
+from callbridge.ledger.tables import MINUTES
+from callbridge.ledger.views import CallFilter
 from support.redis_server import RedisServer
 
-TO: Final = Path(__file__).parents[2] / "deploy" / "screenshots"
-DESKTOP, PHONE, WALL = (1280, 800), (390, 844), (1920, 1080)
+OUT: Final = Path(__file__).parents[2] / "deploy" / "screenshots"
+LARGEST: Final = 250_000
+"""Bytes of one picture."""
+
+STILL: Final = 700.0
+"""Milliseconds for a chart to be drawn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """`path` is of a page, or names what has to be looked up first."""
-
-    name: str
-    path: str
-    size: tuple[int, int] = DESKTOP
-    theme: Literal["light", "dark"] = "light"
-
-
-PICTURES: Final = (
-    Picture("overview", "/"),
-    Picture("overview-dark", "/", theme="dark"),
-    Picture("overview-phone", "/", PHONE),
-    Picture("wall", "/tv", WALL, "dark"),
-    Picture("calls", "/calls?state=dead&state=parked"),
-    Picture("story", "first dead call"),
-    Picture("batch", "refused batch"),
-    Picture("dead", "/dead"),
-    Picture("parked", "/parked"),
-    Picture("accounts", "/accounts"),
-    Picture("sources", "/sources"),
-)
+async def take(folder: Path) -> list[Path]:
+    (folder / "redis").mkdir()
+    redis = RedisServer(folder / "redis")
+    try:
+        async with (
+            bad_day(folder / "data", redis.url) as stage,
+            open_ledger(ledger_url(stage.settings), migrate=False) as ledger,
+            chromium() as browser,
+        ):
+            async with ledger.begin() as connection:
+                await connection.execute(MINUTES.insert(), list(an_hour_before(time.time())))
+            return await pictures(browser, stage, await subjects(Queries(ledger)))
+    finally:
+        redis.stop()
 
 
-async def main() -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        raise SystemExit("Chromium is needed: apt-get install chromium")
-    TO.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="callbridge-pictures-") as folder:
-        redis = RedisServer(Path(folder))
-        try:
-            async with bad_day(Path(folder, "var"), redis.url) as stage, async_playwright() as playwright:
-                browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-                for picture in PICTURES:
-                    await _taken(browser, stage, picture)
-                await browser.close()
-        finally:
-            redis.stop()
+def an_hour_before(now: float) -> list[dict[str, Any]]:
+    """Calls a minute as an office has them, the same each time."""
+    last = int(now // 60) - 1
+    rows = []
+    for back in range(1, 59):
+        received = round(46 + 18 * math.sin(back / 9) + 9 * math.sin(back * 1.7))
+        counts = {"received": received, "delivered": received - (back * 7) % 5, "unmatched": (back * 7) % 5}
+        rows += [{"minute": last - back, "account": "main", "what": what, "calls": n} for what, n in counts.items()]
+    return rows
 
 
-async def _taken(browser: Browser, stage: Stage, picture: Picture) -> None:
-    width, height = picture.size
-    context = await browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme=picture.theme,
-        reduced_motion="reduce",
-        locale="en-GB",
-        timezone_id="Europe/Moscow",
-    )
-    page = await context.new_page()
-    await page.goto(f"{stage.url}/login")
-    await page.fill("input[type=password]", PASSWORD)
-    await page.press("input[type=password]", "Enter")
-    await page.wait_for_url(f"{stage.url}/")
-    await page.goto(f"{stage.url}{await _path_of(page, stage, picture.path)}", wait_until="domcontentloaded")
-    await page.wait_for_timeout(1500)  # the first live figures
-    await page.screenshot(path=TO / f"{picture.name}.png")
-    await context.close()
+async def subjects(calls: Queries) -> dict[str, str]:
+    """What the pictures are about that has an id."""
+    [poisoned] = [row for row in (await calls.calls(CallFilter(text="poisoned"))).rows if row.ref == "poisoned"]
+    refused = [row for row in (await calls.batches(answer="WholeRefused", limit=200)).rows if row.parent is not None]
+    return {"story": f"/calls/{poisoned.id}", "batch": f"/batches/{min(refused, key=lambda row: row.size).id}"}
 
 
-async def _path_of(page: Page, stage: Stage, path: str) -> str:
-    match path:
-        case "first dead call":
-            return await _first(page, f"{stage.url}/calls?phone={POISON}", "/calls/")
-        case "refused batch":
-            return await _first(page, f"{stage.url}/batches?answer=WholeRefused", "/batches/", last=True)
-        case _:
-            return path
+async def pictures(browser: Browser, stage: Stage, about: dict[str, str]) -> list[Path]:
+    state = await log_in(browser, stage.url, "admin", PASSWORD)
+
+    async def opened(**wishes: Any) -> Window:
+        return await window(browser, stage.url, state=state, **wishes)
+
+    light, dark = await opened(), await opened(theme="dark")
+    phone, wall = await opened(size=PHONE), await opened(size=WALL, theme="dark")
+    done = [
+        await shot(light, "/", "overview"),
+        await shot(dark, "/", "overview-dark"),
+        await shot(light, "/calls", "calls"),
+        await shot(light, about["story"], "story"),
+        await shot(light, about["batch"], "batch"),
+        await shot(light, "/dead", "dead"),
+        await shot(light, "/parked", "parked"),
+        await shot(light, "/accounts", "accounts"),
+        await shot(phone, "/", "phone"),
+        await shot(wall, "/tv", "tv"),
+    ]
+    complaints = [each.complaints for each in (light, dark, phone, wall) if each.complaints]
+    if complaints:
+        raise AssertionError(complaints)
+    return done
 
 
-async def _first(page: Page, url: str, below: str, *, last: bool = False) -> str:
-    await page.goto(url)
-    links = await page.eval_on_selector_all(
-        f"main a[href^='{below}']", "all => all.map(each => each.getAttribute('href'))"
-    )
-    found = [str(link) for link in links if str(link).count("/") == 2]
-    return found[-1 if last else 0]
+async def shot(mine: Window, path: str, name: str) -> Path:
+    if await mine.open(path) != 200:  # noqa: PLR2004 - what a page answers that is there
+        raise AssertionError(f"{path} does not open")
+    await mine.page.wait_for_timeout(STILL)
+    target = OUT / f"{name}.png"
+    await mine.page.screenshot(path=target, animations="disabled", caret="hide")
+    if target.stat().st_size > LARGEST:
+        raise AssertionError(f"{target.name} has {target.stat().st_size} bytes")
+    return target
+
+
+def main() -> None:
+    OUT.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="callbridge-") as folder:
+        for each in asyncio.run(take(Path(folder))):
+            sys.stdout.write(f"{each.relative_to(OUT.parents[1])}  {each.stat().st_size // 1000} kB\n")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

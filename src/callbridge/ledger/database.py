@@ -111,6 +111,15 @@ class Ledger:
             question = pages if self.dialect == "sqlite" else "SELECT pg_database_size(current_database())"
             return int((await connection.execute(text(question))).scalar_one())
 
+    async def scrub(self) -> None:
+        """What was deleted before is not in SQLite's log any more either, as far as no reader holds on to it."""
+        if self.dialect == "sqlite":
+            with our_words("scrub"):
+                async with self.engine.connect() as connection:
+                    raw = await connection.get_raw_connection()
+                    driver: Any = raw.driver_connection
+                    await driver.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+
     async def close(self) -> None:
         await self._reading.dispose()
         await self.engine.dispose()
@@ -189,7 +198,13 @@ def _sqlite(url: URL, *, readers: bool) -> AsyncEngine:
     def connected(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, and not by the driver's guess
         cursor = connection.cursor()
-        for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = OFF", "cache_size = -16000"):
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = NORMAL",
+            "foreign_keys = OFF",
+            "cache_size = -16000",
+            "secure_delete = ON",  # what is erased is not in the file any more
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         if readers:
             cursor.execute("PRAGMA query_only = ON")

@@ -241,9 +241,8 @@ class Erasing(Protocol):
 
 
 async def erase(ledger: Ledger, phone: str, now: float, redis: Erasing) -> list[CallId]:
-    """Takes every call with that number out of Redis and then out of the ledger, but for the fact that there was one. In that
-    order: what was not told to Redis is found again by its number. A call that is on its way meanwhile is emptied when the
-    writer sees it next.
+    """Takes every call with that number out of Redis and then out of the ledger, but that there was one. In that order: what
+    was not told to Redis is found again by its number. A call on its way is emptied when the writer sees it next.
     """
     tail = tail_of(phone)
     if tail is None:
@@ -253,6 +252,7 @@ async def erase(ledger: Ledger, phone: str, now: float, redis: Erasing) -> list[
         await redis.erase(ids)
         await _erase(ledger, ids, _ms(now))
         erased += ids
+    await ledger.scrub()
     return erased
 
 
