@@ -1,16 +1,13 @@
 """The pictures of the README, from the rehearsed bad day: `cd tests && python -m browser.screenshots`.
 
-It starts what it needs, ends by itself, and fails where a page complains or a picture grows too large. Two things are put in
-for the eye: the minutes before the day went wrong, so that the chart has a past, and what an operator had already done.
+It starts what it needs, ends by itself, and fails where a page complains or a picture grows too large.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +18,6 @@ from browser.window import DESKTOP, PHONE, WALL, Window, chromium, log_in, windo
 from callbridge.inspecting import ledger_url
 from callbridge.ledger.database import open_ledger
 from callbridge.ledger.queries import Queries
-from callbridge.ledger.tables import MINUTES
 from callbridge.ledger.views import CallFilter
 from support.redis_server import RedisServer
 
@@ -42,22 +38,9 @@ async def take(folder: Path) -> list[Path]:
             open_ledger(ledger_url(stage.settings), migrate=False) as ledger,
             chromium() as browser,
         ):
-            async with ledger.begin() as connection:
-                await connection.execute(MINUTES.insert(), list(an_hour_before(time.time())))
             return await pictures(browser, stage, await subjects(Queries(ledger)))
     finally:
         redis.stop()
-
-
-def an_hour_before(now: float) -> list[dict[str, Any]]:
-    """Calls a minute as an office has them, the same each time."""
-    last = int(now // 60) - 1
-    rows = []
-    for back in range(1, 59):
-        received = round(46 + 18 * math.sin(back / 9) + 9 * math.sin(back * 1.7))
-        counts = {"received": received, "delivered": received - (back * 7) % 5, "unmatched": (back * 7) % 5}
-        rows += [{"minute": last - back, "account": "main", "what": what, "calls": n} for what, n in counts.items()]
-    return rows
 
 
 async def subjects(calls: Queries) -> dict[str, str]:
@@ -84,8 +67,9 @@ async def pictures(browser: Browser, stage: Stage, about: dict[str, str]) -> lis
         await shot(light, "/dead", "dead"),
         await shot(light, "/parked", "parked"),
         await shot(light, "/accounts", "accounts"),
-        await shot(phone, "/", "phone"),
-        await shot(wall, "/tv", "tv"),
+        await shot(light, "/sources#branch", "sources"),
+        await shot(phone, "/", "overview-phone"),
+        await shot(wall, "/tv", "wall"),
     ]
     complaints = [each.complaints for each in (light, dark, phone, wall) if each.complaints]
     if complaints:

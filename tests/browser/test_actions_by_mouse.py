@@ -315,7 +315,7 @@ async def test_two_who_replay_at_the_same_moment_send_each_call_once(own_day: Da
     crm.disarm("validation")
     both = [await open_window(own_day, role) for role in (Role.OPERATOR, Role.ADMIN)]
     for each in both:
-        await each.open("/jobs/new?action=replay&state=dead&account=main&reason=rejected")
+        await each.open("/jobs/new?action=replay&state=dead&account=main&reason=refused_by_crm")
     assert len({await each.page.locator("input[name=job]").get_attribute("value") for each in both}) == 2
     await asyncio.gather(*(each.click("#confirm p.buttons button") for each in both))
     for each in both:

@@ -7,7 +7,7 @@ counts how often he clicks.
 from __future__ import annotations
 
 from browser.conftest import IN_ONE_LOOP, Day, Open
-from browser.stage import FORGED, HELD, POISON, UNKNOWN
+from browser.stage import BRANCH, FORGED, HELD, POISON, UNKNOWN, a_call
 from callbridge.ledger.views import CallFilter
 from callbridge.ops.who import Role
 
@@ -24,6 +24,7 @@ async def test_the_first_screen_names_all_that_is_wrong(own_day: Day, open_windo
     banner = await mine.text("#live-banner")
     assert "north" in banner and f"{HELD} calls wait" in banner.replace("\xa0", " ")
     assert "could not be delivered" in banner
+    assert "branch" in banner and "turned away" in banner
     assert await mine.page.locator("#live-figures a.figure", has_text="No match").inner_text() != ""
     branch = mine.page.locator("#live-sources tr").filter(has_text="branch")
     assert str(FORGED) in await branch.inner_text()
@@ -110,6 +111,8 @@ async def test_a_rotated_secret_is_known_with_one_click(own_day: Day, open_windo
     assert f"Turned away: {FORGED} requests" in told
     assert "The signature does not fit" in told and "PREVIOUS_SECRET" in told, "open, and says what to do"
     assert mine.clicks == 1
+    assert await own_day.stage.post("branch", BRANCH, a_call("as-before", "+79162000003")) == [202]
+    await own_day.stage.settled()
 
 
 async def test_all_is_well_once_all_is_put_right(own_day: Day, open_window: Open) -> None:
