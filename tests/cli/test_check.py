@@ -94,7 +94,7 @@ async def test_a_redis_that_does_not_keep_the_promise_is_a_problem(office: Offic
 async def test_offline_asks_nobody(office: Office, crm: CrmSim) -> None:
     office.env["CALLBRIDGE_REDIS__URL"] = f"redis://127.0.0.1:{free_port()}/0"
     code, found = await levels(office, "--offline")
-    assert (code, found["ok"]) == (0, {"configuration", "source office", "source city"})
+    assert (code, found["ok"]) == (0, {"configuration", "console", "source office", "source city"})
     assert crm.requests == []
 
 

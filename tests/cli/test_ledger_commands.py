@@ -199,3 +199,20 @@ def test_the_json_of_an_export_is_one_object_a_line(office: Office) -> None:
     filled(office)
     out = office.run("ledger", "export", "--format", "jsonl").out
     assert all(json.loads(line)["id"] for line in out.splitlines())
+
+
+def checked(office: Office, *options: str) -> dict[str, str]:
+    found = office.run("check", "--json", *options).json["checks"]
+    return {one["name"]: one["level"] for one in found if one["name"] in {"ledger", "console"}}
+
+
+def test_check_looks_at_the_ledger_and_the_console(office: Office) -> None:
+    assert checked(office) == {"ledger": "ok", "console": "ok"}
+    filled(office)
+    assert checked(office) == {"ledger": "ok", "console": "ok"}
+    office.env["CALLBRIDGE_LEDGER__URL"] = "postgresql://nobody@127.0.0.1:9/none"
+    office.env["CALLBRIDGE_CONSOLE__HOST"] = "192.0.2.1"
+    assert checked(office) == {"ledger": "problem", "console": "problem"}
+    assert checked(office, "--offline") == {"console": "problem"}
+    office.env["CALLBRIDGE_CONSOLE__PASSWORD"] = "password"
+    assert checked(office, "--offline") == {"console": "problem"}

@@ -17,10 +17,13 @@ from callbridge.commands.frame import Found, redis_in_use, run, settings_of
 from callbridge.commands.output import coloured, console, plain, table, write_json
 from callbridge.credentials import token_vault
 from callbridge.embedded import find_server, url_of
-from callbridge.errors import Misconfigured, StoreUnavailable
-from callbridge.inspecting import spool_here, standing
+from callbridge.errors import LedgerUnavailable, Misconfigured, StoreUnavailable
+from callbridge.inspecting import LEDGER_FILE, has_ledger, ledger_url, spool_here, standing
 from callbridge.intake.providers import check_source, provider_named
 from callbridge.intake.providers.base import Source, Traits
+from callbridge.ledger.database import WANTED_REVISION, open_ledger
+from callbridge.ops.access import passwords
+from callbridge.ops.access.origins import is_loopback
 from callbridge.ops.authorised import authorisation
 from callbridge.ops.health import (
     Check,
@@ -82,6 +85,7 @@ def _configured(settings: Settings) -> Iterator[Check]:
     for name, value in (("account", settings.accounts), ("source", settings.sources)):
         if not value:
             yield Check(f"{name}s", Level.WARNING, f"no {name} is configured")
+    yield from _console(settings)
     for name, account in settings.accounts.items():
         if not account.uses_oauth:
             yield from authorisation_checks(name, authorisation(name, account, None, time.time()))
@@ -99,6 +103,41 @@ def _configured(settings: Settings) -> Iterator[Check]:
             )
         if any(len(secret) < GUESSABLE for secret in (*source.secrets, source.path_token or "-" * GUESSABLE)):
             yield Check(f"secrets of {name}", Level.WARNING, f"shorter than {GUESSABLE} characters: easy to guess")
+
+
+def _console(settings: Settings) -> Iterator[Check]:
+    """Whether the console could start: its password, and the address of the ledger."""
+    host, password = settings.console.host, settings.console.password
+    where = f"{host}:{settings.console.port}"
+    if password is None:
+        if is_loopback(host):
+            yield Check("console", Level.OK, f"{where}, a one-time link opens it")
+        else:
+            yield Check(
+                "console", Level.PROBLEM, "console.password is needed where console.host is no loopback address"
+            )
+        return
+    try:
+        passwords.check(password.get_secret_value(), "admin")
+    except passwords.WeakPassword as weak:
+        yield Check("console", Level.PROBLEM, f"console.password: {weak}")
+    else:
+        yield Check("console", Level.OK, f"{where}, a password opens it")
+
+
+async def _ledger(settings: Settings) -> Check:
+    if not has_ledger(settings):
+        return Check("ledger", Level.OK, f"none yet: the console will make {LEDGER_FILE} in {settings.data_dir}")
+    try:
+        async with open_ledger(ledger_url(settings), migrate=False) as ledger:
+            revision = await ledger.revision()
+    except Misconfigured as error:
+        return Check("ledger", Level.PROBLEM, str(error))
+    except LedgerUnavailable as error:
+        return Check("ledger", Level.PROBLEM, f"does not answer: {error}")
+    if revision not in {None, WANTED_REVISION}:
+        return Check("ledger", Level.PROBLEM, f"revision {revision}, this version wants {WANTED_REVISION}")
+    return Check("ledger", Level.OK, "answers" if revision else "answers, and is empty: the console will set it up")
 
 
 def _gaps(source: Source, traits: Traits, has_zone: bool) -> Iterator[str]:
@@ -125,6 +164,7 @@ async def _reached(settings: Settings) -> list[Check]:
             found.append(Check("redis", Level.PROBLEM, f"{words_for(trouble_of(error))}: {error}"))
         except Misconfigured as error:
             found.append(Check("redis", Level.PROBLEM, str(error)))
+    found.append(await _ledger(settings))
     if here := spool_here(settings):
         found += spool_checks(here, time.time())
     async with build_session() as session:
