@@ -51,7 +51,7 @@ def test_the_example_settings_of_the_script_are_what_it_reads() -> None:
 def test_no_setting_of_a_script_looks_like_one_of_callbridge_itself() -> None:
     """Where both run on one machine, an unknown CALLBRIDGE_* name would keep callbridge from starting."""
     for file in DEPLOY.rglob("*"):
-        if file.is_file():
+        if file.is_file() and file.suffix != ".png":
             named = set(re.findall(r"CALLBRIDGE_[A-Z_]+", file.read_text()))
             own = {name for name in named if not name.startswith(("CALLBRIDGE_SOURCES_", "CALLBRIDGE_CONFIG"))}
             assert file.parent.name not in {"asterisk", "freeswitch", "uis", "3cx"} or not own, file

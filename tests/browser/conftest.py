@@ -29,7 +29,9 @@ from callbridge.ops.who import Role, Who
 from support.redis_server import RedisServer
 
 PEOPLE: Final = {Role.VIEWER: "vera", Role.OPERATOR: "oleg", Role.ADMIN: "admin"}
-PASSWORDS: Final = {role: PASSWORD if role is Role.ADMIN else f"{name} counts forty lanterns" for role, name in PEOPLE.items()}
+PASSWORDS: Final = {
+    role: PASSWORD if role is Role.ADMIN else f"{name} counts forty lanterns" for role, name in PEOPLE.items()
+}
 
 Open = Callable[..., Awaitable[Window]]
 

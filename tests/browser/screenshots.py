@@ -14,7 +14,7 @@ from typing import Any, Final
 from playwright.async_api import Browser
 
 from browser.stage import PASSWORD, Stage, bad_day
-from browser.window import DESKTOP, PHONE, WALL, Window, chromium, log_in, window
+from browser.window import PHONE, WALL, Window, chromium, log_in, window
 from callbridge.inspecting import ledger_url
 from callbridge.ledger.database import open_ledger
 from callbridge.ledger.queries import Queries
@@ -57,6 +57,8 @@ async def pictures(browser: Browser, stage: Stage, about: dict[str, str]) -> lis
         return await window(browser, stage.url, state=state, **wishes)
 
     light, dark = await opened(), await opened(theme="dark")
+    await light.open("/")
+    await light.page.get_by_text("turned away").first.wait_for()  # refusals are looked at every few seconds
     phone, wall = await opened(size=PHONE), await opened(size=WALL, theme="dark")
     done = [
         await shot(light, "/", "overview"),
@@ -78,7 +80,7 @@ async def pictures(browser: Browser, stage: Stage, about: dict[str, str]) -> lis
 
 
 async def shot(mine: Window, path: str, name: str) -> Path:
-    if await mine.open(path) != 200:  # noqa: PLR2004 - what a page answers that is there
+    if await mine.open(path) != 200:
         raise AssertionError(f"{path} does not open")
     await mine.page.wait_for_timeout(STILL)
     target = OUT / f"{name}.png"

@@ -4,6 +4,8 @@
     north   has banned our address
     branch  a PBX whose secret was changed without telling us
     office  one that also sends something unreadable
+
+Whoever gets it finds it at rest: what can move by itself has moved.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from pydantic import SecretStr
 
 from callbridge.commands.roles import Product, product
 from callbridge.settings import Settings
-from callbridge.sim.crm import CrmSim
 from callbridge.sim.config import SimConfig
+from callbridge.sim.crm import CrmSim
 from callbridge.sim.speakers import speaker_named
 from callbridge.sim.speakers.base import Credentials, Told
 from callbridge.store.changes import RedisChanges

@@ -22,7 +22,7 @@ REFUSED = "4343"
 
 
 async def rows(day: Day, state: str, **wanted: str) -> tuple[CallRow, ...]:
-    return (await day.calls.calls(CallFilter(states=(state,), **wanted), limit=200)).rows  # type: ignore[arg-type]
+    return (await day.calls.calls(CallFilter(states=(state,), **wanted), limit=200)).rows  # type: ignore[arg-type] # a state by its name
 
 
 async def states(day: Day, ids: list[str]) -> Counter[str]:
@@ -245,9 +245,7 @@ async def test_a_token_lets_in_until_it_is_revoked(own_day: Day, open_window: Op
     secret = await mine.text(".big-code code")
 
     async def status() -> int:
-        asked = await mine.page.request.get(
-            f"{mine.base}/api/v1/status", headers={"Authorization": f"Bearer {secret}"}
-        )
+        asked = await mine.page.request.get(f"{mine.base}/api/v1/status", headers={"Authorization": f"Bearer {secret}"})
         return asked.status
 
     assert await status() == 200
@@ -322,5 +320,7 @@ async def test_two_who_replay_at_the_same_moment_send_each_call_once(own_day: Da
         await each.sees("#job .chip.ok, #confirm .box")
     assert await states(own_day, ids) == {"delivered": count}
     assert await noted(own_day, ids) == {1: count}
-    moved = [await each.page.locator("#job dl.facts dd strong").first.inner_text() for each in both if "/jobs/" in each.path]
+    moved = [
+        await each.page.locator("#job dl.facts dd strong").first.inner_text() for each in both if "/jobs/" in each.path
+    ]
     assert sum(map(number_in, moved)) == count

@@ -17,13 +17,16 @@ from callbridge.ops.who import Role
 pytestmark = IN_ONE_LOOP
 
 PAGES: Final = {
-    route.path: route.role for route in ROUTES if route.method == "GET" and route.kind == "page" and route.role is not None
+    route.path: route.role
+    for route in ROUTES
+    if route.method == "GET" and route.kind == "page" and route.role is not None
 }
 AXE: Final = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 LOOK: Final = """async () => {
   const told = await axe.run(document, { resultTypes: ["violations"] });
+  const name = (node) => `${node.html} ${node.any[0]?.message || ""}`;
   return told.violations.filter((each) => ["serious", "critical"].includes(each.impact))
-    .map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => node.html + " " + (node.any[0]?.message || "")).join(" | ")}`);
+    .map((each) => `${each.id}: ${each.nodes.slice(0, 3).map(name).join(" | ")}`);
 }"""
 
 

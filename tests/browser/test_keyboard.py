@@ -76,10 +76,10 @@ async def test_the_keys_move_tick_open_and_retry(day: Day, open_window: Open) ->
     await mine.page.wait_for_url("**/dead")
 
 
-@pytest.mark.parametrize("path", ["/", "/dead", "/parked?account=north", "/accounts", "/sources", "/access", "/audit", "/login"])
-async def test_tab_reaches_every_control_in_order_and_shows_where_it_is(
-    day: Day, open_window: Open, path: str
-) -> None:
+@pytest.mark.parametrize(
+    "path", ["/", "/dead", "/parked?account=north", "/accounts", "/sources", "/access", "/audit", "/login"]
+)
+async def test_tab_reaches_every_control_in_order_and_shows_where_it_is(day: Day, open_window: Open, path: str) -> None:
     mine = await open_window(day)
     await mine.open(path)
     live = mine.page.locator("[data-pause]")

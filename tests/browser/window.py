@@ -10,10 +10,19 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Dialog, Locator, Page, Request, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    Locator,
+    Page,
+    Request,
+    async_playwright,
+)
 
 MISSING: Final = "no Chromium on PATH, and these tests are about a real browser: apt-get install chromium"
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -25,7 +34,8 @@ PATIENCE: Final = 8_000.0
 
 _WATCH: Final = """
 addEventListener("securitypolicyviolation", (event) => {
-  console.error(`policy violated: ${event.effectiveDirective} by ${event.blockedURI} in ${event.sourceFile}:${event.lineNumber}`);
+  const { effectiveDirective, blockedURI, sourceFile, lineNumber } = event;
+  console.error(`policy violated: ${effectiveDirective} by ${blockedURI} in ${sourceFile}:${lineNumber}`);
 });
 """
 
@@ -64,9 +74,9 @@ class Window:
     def path(self) -> str:
         return self.page.url.removeprefix(self.base)
 
-    async def open(self, path: str) -> int:
+    async def open(self, path: str, until: Literal["load", "domcontentloaded"] = "load") -> int:
         """The status of the page."""
-        answer = await self.page.goto(self.base + path, wait_until="load")
+        answer = await self.page.goto(self.base + path, wait_until=until)
         assert answer is not None
         return answer.status
 

@@ -232,8 +232,8 @@ async def test_live_calls_do_not_wait_for_thousands_that_are_replayed(office: Of
     ids = await office.known_calls(240)
     claim = await office.store.queue.claim("main", 250)
     await office.store.queue.settle(claim.fence, dead(ids), {})  # type: ignore[union-attr] # calls wait
-    await office.store.scripts.run("replay", *ids[:200])
-    await office.store.scripts.run("replay", *ids[200:])
+    await office.store.scripts.run("replay", "", "", *ids[:200])
+    await office.store.scripts.run("replay", "", "", *ids[200:])
     live = await office.known_calls(5)
     office.work._drain._terms = replace(office.work._drain._terms, max_in_flight=1)  # so that they arrive in order
     await office.work.drain()

@@ -17,7 +17,7 @@ from support.store import Bench
 async def replayed(bench: Bench, count: int, ref: str = "dead") -> set[CallId]:
     ids = await bench.bring_to(State.DEAD, count, ref=ref, reason="expired")
     for start in range(0, count, 200):
-        await bench.scripts.run("replay", *ids[start : start + 200])
+        await bench.scripts.run("replay", "", "", *ids[start : start + 200])
     return set(ids)
 
 

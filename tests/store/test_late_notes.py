@@ -193,7 +193,7 @@ async def test_the_recording_of_a_call_that_was_given_up_stays_on_the_call(bench
 async def test_a_dead_call_that_turns_out_to_be_in_the_crm_gets_its_recording_noted(bench: Bench) -> None:
     [call_id] = await bench.bring_to(State.DEAD, reason="unknown_outcome")
     await record(bench, A)
-    await bench.scripts.run("replay", call_id)
+    await bench.scripts.run("replay", "", "", call_id)
     await delivered(bench, await bench.queue.look("main", 1, lease=60))
     assert await queued(bench) == [A]
 

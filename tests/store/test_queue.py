@@ -225,7 +225,7 @@ async def test_a_long_look_can_be_renewed(bench: Bench) -> None:
 async def test_a_replayed_call_waits_for_its_contact_anew(bench: Bench) -> None:
     [call_id] = await bench.bring_to(State.DEAD)
     await bench.scripts.redis.hset(f"{bench.scripts.root}call:{call_id}", "rc", 1_000)  # type: ignore[misc] # both worlds
-    await bench.scripts.run("replay", call_id)
+    await bench.scripts.run("replay", "", "", call_id)
     claim = await bench.claim()
     assert claim.now - 60 < claim.calls[0].waiting_since <= claim.now
 
