@@ -38,8 +38,10 @@ _SECRETS: Final = (
     (
         ("=", ":"),
         re.compile(
-            r"((?:token|secret|passw(?:or)?d|authorization|cookie|api[_-]?key|salt"
-            r"|(?<![a-z])(?:sign|sig|signature|code))[\"']?\s*[=:]\s*(?:b?[\"'])?)[^\s\"'&,;}]+",
+            r"((?:(?:token|secret|passw(?:or)?d|authorization|cookie|api[_-]?key|salt"
+            r"|(?<![a-z])(?:sign|sig|signature))[\"']?\s*[=:]\s*(?:b?[\"'])?"
+            # A consent's code is long and has digits; an error's code is a word, and the most useful one.
+            r"|(?<![a-z])code[\"']?\s*[=:]\s*(?:b?[\"'])?(?![a-z_]{2,40}(?:[\"'&,;}\s]|$))))[^\s\"'&,;}]+",
             re.IGNORECASE,
         ),
         rf"\1{HIDDEN}",

@@ -247,3 +247,13 @@ def test_an_exception_that_cannot_be_printed_is_no_trouble() -> None:
 def test_known_secrets_are_hidden_in_any_shape() -> None:
     assert without(("salt-of-pbx", "salt"), "a salt-of-pbx b salt") == "a *** b ***"
     assert exception(ValueError("what is salt-of-pbx?"), ("salt-of-pbx",))["message"] == "what is ***?"
+
+
+def test_the_code_of_an_error_is_a_word_and_stays() -> None:
+    assert text('{"code":"NotSupportedChoice","path":"link"}') == '{"code":"NotSupportedChoice","path":"link"}'
+
+
+@pytest.mark.parametrize("written", ["code=def50200aa41c9", '{"code": "def50200aa41c9"}', "?code=abc123&state=x"])
+def test_the_code_of_a_consent_is_hidden(written: str) -> None:
+    assert "def50200" not in text(written)
+    assert "abc123" not in text(written)

@@ -6,6 +6,7 @@ that writes and a few that only read; a reader never waits for the writer. On Po
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import AsyncIterator
@@ -191,9 +192,14 @@ def _sqlite(url: URL, *, readers: bool) -> AsyncEngine:
     path = Path(url.database or "")
 
     def prepare(*_: Any) -> None:
-        """The file is the owner's alone, and so is what SQLite lays beside it: it takes the file's own mode for that."""
+        """The file is the owner's alone, and so is what SQLite lays beside it: it takes the file's own mode for that.
+
+        One that is there is not opened: to close it again would take away the locks that SQLite holds on it in this process,
+        and another process would then throw away the log that we go on writing to.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
     def connected(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # transactions are begun below, and not by the driver's guess
