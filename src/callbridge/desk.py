@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import aiohttp
@@ -15,7 +15,6 @@ import aiohttp
 from callbridge.credentials import application, token_endpoint, token_vault
 from callbridge.errors import AccountSlowed
 from callbridge.inspecting import inspector
-from callbridge.ledger import keeping
 from callbridge.ledger.access import AccessBook, AuditBook
 from callbridge.ledger.database import Ledger
 from callbridge.ledger.jobs import JobBook
@@ -32,10 +31,10 @@ from callbridge.ops.jobs import Jobs
 from callbridge.ops.letting_in import Consents, Door
 from callbridge.ops.overview import Overviews
 from callbridge.ops.web import Console
+from callbridge.ops.wiping import Wiping
 from callbridge.settings import Settings
 from callbridge.store.changes import RedisChanges
 from callbridge.store.doubts import RedisDoubts
-from callbridge.store.forgetting import RedisForgetting
 from callbridge.store.mending import RedisMending
 from callbridge.store.pace import RedisPace
 from callbridge.store.refusals import RedisRefusals
@@ -46,6 +45,9 @@ Tester = Callable[[str], Awaitable[SourceTest]]
 Hooks = Callable[[], Mapping[str, str]]
 
 HOOKS: Final = "/hooks/"
+
+WIPES_WITHIN: Final = 20.0
+"""Seconds for which the ledger may take to catch up before a number is erased: a browser waits less than a shell."""
 
 
 def desk(
@@ -73,7 +75,7 @@ def desk(
         inspector=seen,
         ledger=queries,
         overviews=Overviews(seen, queries, now=now, behind=RedisChanges(scripts, name).behind, refusals=refusals.read),
-        actions=_actions(settings, store, ledger, session, queries, audit, tester),
+        actions=_actions(settings, store, ledger, session, queries, audit, tester, name),
         jobs=_jobs(settings, store, ledger, queries, audit, name),
         gate=Gate(
             AccessBook(ledger),
@@ -98,12 +100,8 @@ def _actions(
     queries: Queries,
     audit: Audit,
     tester: Tester,
+    name: str,
 ) -> Actions:
-    forgetting = RedisForgetting(store.scripts)
-
-    async def wipe(phone: str) -> Sequence[str]:
-        return await keeping.erase(ledger, phone, time.time(), forgetting)
-
     return Actions(
         rows=queries,
         records=store.records,
@@ -116,7 +114,7 @@ def _actions(
         accounts=frozenset(settings.accounts),
         sources=frozenset(settings.sources),
         door=lambda account: _door(account, settings, store, session),
-        wipe=wipe,
+        wipe=Wiping(ledger, store.scripts, f"{name}-wiping", patience=WIPES_WITHIN).wipe,
         tester=tester,
         now=time.time,
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, Final
 
 import typer
@@ -12,25 +13,18 @@ import typer
 from callbridge.commands import options
 from callbridge.commands.books import audit_of, opened_ledger, shell
 from callbridge.commands.frame import WrongUsage, redis_in_use, run, settings_of
-from callbridge.commands.output import console, write_json
-from callbridge.errors import Misconfigured
-from callbridge.ledger import keeping
+from callbridge.commands.output import console, notes, write_json
 from callbridge.ledger.database import Ledger
 from callbridge.ledger.queries import Queries
 from callbridge.ledger.views import CallFilter
-from callbridge.ledger.writer import Writer
 from callbridge.ops.filters import digits
 from callbridge.ops.masking import masked
+from callbridge.ops.wiping import Wiping
 from callbridge.settings import Settings
-from callbridge.store.changes import RedisChanges
-from callbridge.store.forgetting import RedisForgetting
-from callbridge.wiring import Store, open_store
+from callbridge.wiring import open_store
 
 FEWEST_DIGITS: Final = 5
 """Fewer would be an extension, which many share."""
-
-CATCH_UP: Final = 120.0
-"""Seconds for which the ledger may take to know what Redis has."""
 
 
 def erase(
@@ -58,34 +52,22 @@ def erase(
 
 
 async def _count(settings: Settings, phone: str) -> int:
-    async with opened_ledger(settings) as ledger, open_store(settings, await redis_in_use(settings)) as store:
-        await _catch_up(ledger, store)
+    async with _opened(settings) as (ledger, wiping):
+        await wiping.catch_up()
         return (await Queries(ledger).count(CallFilter(phone=digits(phone)[-10:]))).calls
 
 
 async def _erase(settings: Settings, phone: str, reason: str) -> dict[str, Any]:
-    async with opened_ledger(settings) as ledger, open_store(settings, await redis_in_use(settings)) as store:
-        await _catch_up(ledger, store)
-        erased = await keeping.erase(ledger, phone, time.time(), RedisForgetting(store.scripts))
-        await _catch_up(ledger, store)
+    async with _opened(settings) as (ledger, wiping):
+        erased = await wiping.wipe(phone)
         # Not the number itself: the audit outlives it.
         await audit_of(ledger).add(shell(), "erase", {}, reason=reason, count=len(erased))
+        if erased and not await wiping.rewrite_log():
+            notes().print("Redis's append-only file holds it until BGREWRITEAOF, which this Redis did not do for us.")
         return {"erased": len(erased)}
 
 
-async def _catch_up(ledger: Ledger, store: Store) -> None:
-    """A call that the ledger has not heard of could not be found by its number. Raises `Misconfigured`."""
-    forgetting = RedisForgetting(store.scripts)
-
-    async def bury(ids: Any) -> None:
-        await forgetting.erase(ids)
-
-    changes = RedisChanges(store.scripts, f"erase-{os.getpid()}")
-    writer = Writer(ledger, changes, store.records, time.time, bury)
-    deadline = time.monotonic() + CATCH_UP
-    while (await changes.behind()).entries:
-        await writer.step()
-        if time.monotonic() > deadline:
-            raise Misconfigured(
-                "the ledger does not catch up with Redis: see `callbridge ledger status`, then try again"
-            )
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[tuple[Ledger, Wiping]]:
+    async with opened_ledger(settings) as ledger, open_store(settings, await redis_in_use(settings)) as store:
+        yield ledger, Wiping(ledger, store.scripts, f"erase-{os.getpid()}")

@@ -53,9 +53,9 @@ def status(context: typer.Context, as_json: options.Json = False) -> None:
 
 
 async def _status(settings: Settings) -> dict[str, Any]:
+    behind = await _behind(settings)  # first: what is behind by nothing then has all that was told
     async with open_ledger(ledger_url(settings), migrate=False) as ledger:
         revision = await ledger.revision()
-        behind = await _behind(settings)
         told: dict[str, Any] = {
             "revision": revision,
             "wanted": WANTED_REVISION,
@@ -161,12 +161,15 @@ async def _export(
     settings: Settings, wanted: CallFilter, form: Form, output: Path | None, *, whole_numbers: bool
 ) -> int:
     count = 0
+    told = {"format": form.value, "phones": whole_numbers}
     async with opened_ledger(settings) as ledger:
+        if output is None:  # first: who reads may have read enough, and end us, at any row
+            await audit_of(ledger).add(shell(), "ledger.export", told)
         with Sheet(form, output, whole_numbers=whole_numbers) as sheet:
             async with aclosing(Queries(ledger).export(wanted, CHUNK)) as chunks:
                 async for rows in chunks:
                     sheet.write(rows)
                     count += len(rows)
-        told = {"format": form.value, "phones": whole_numbers}
-        await audit_of(ledger).add(shell(), "ledger.export", told, count=count)
+            if output is not None:  # and here before there is a file
+                await audit_of(ledger).add(shell(), "ledger.export", told, count=count)
     return count

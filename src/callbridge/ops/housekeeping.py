@@ -82,6 +82,7 @@ class Housekeeping:
             after = page[-1]
         if missing := [call_id for call_id in told if call_id not in known]:
             await keeping.erase_ids(self._ledger, missing, self._now())
+            await self._ledger.scrub()
         here = set(told)
         back = [call_id for call_id in known if call_id not in here]
         for start in range(0, len(back), 200):

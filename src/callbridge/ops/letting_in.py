@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from callbridge.account_settings import AccountSettings
 from callbridge.amocrm.consent import Application, Consent, NoConsent, consent_url, read_consent
+from callbridge.errors import Misconfigured, StoreUnavailable
 from callbridge.ops.accounts import Endpoint, Vault
+from callbridge.ops.authorised import Authorisation, authorisation
 from callbridge.ops.who import Who
 
 GOOD_FOR: Final = 600.0
@@ -33,6 +36,24 @@ class Door:
     endpoint: Endpoint
     vault: Vault
     permit: Callable[[], Awaitable[object]]
+
+
+async def authorised_now(
+    name: str, account: AccountSettings, door: Callable[[str], Door | None], now: float
+) -> Authorisation | None:
+    """How the account is let in; None while it cannot be known. Redis is asked for accounts that use OAuth only."""
+    if not account.uses_oauth:
+        return authorisation(name, account, None, now)
+    found = door(name)
+    if found is None:
+        return None
+    try:
+        pair = await found.vault.load()
+    except Misconfigured as problem:
+        return authorisation(name, account, str(problem), now)
+    except StoreUnavailable:
+        return None
+    return authorisation(name, account, pair, now)
 
 
 @dataclass(frozen=True, slots=True)

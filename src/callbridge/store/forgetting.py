@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from callbridge.call import CallId, call_key, key_digest, raw_key
 from callbridge.errors import StoreUnavailable
@@ -64,6 +64,19 @@ class RedisForgetting:
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"tombstones: {error}") from error
         return found
+
+    async def rewrite_log(self) -> bool:
+        """Has Redis write its append-only file anew, where it keeps one: the old one holds what was erased since. False where
+        our user may not, or one that began before the erasure is under way.
+        """
+        try:
+            if (await self._redis.info("persistence")).get("aof_enabled"):
+                await self._redis.bgrewriteaof()
+        except ResponseError:
+            return False
+        except (RedisError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"rewriting: {error}") from error
+        return True
 
     async def _each(self, verb: Verb, ids: Sequence[CallId], digests: Callable[[Envelope], str]) -> frozenset[CallId]:
         """Runs the verb over the ids, each with the digests that are found in its envelope."""

@@ -18,7 +18,7 @@ from callbridge import observe
 from callbridge.errors import LedgerUnavailable, StoreUnavailable, Unavailable
 from callbridge.ops.access import origins
 from callbridge.ops.access.gate import Gate
-from callbridge.ops.access.headers import NONCE, SECURE, protect
+from callbridge.ops.access.headers import COOKIE, NONCE, PLAIN_COOKIE, SECURE, protect
 from callbridge.ops.access.origins import Place
 from callbridge.ops.access.refusing import Kind, ask_proof, refuse, seen_page, to_login
 from callbridge.ops.api import problems
@@ -56,8 +56,8 @@ def guard(
 
 
 def cookie_of(request: web.Request) -> str:
-    """Name of the session's cookie. With the prefix no other host and no page without TLS can set it."""
-    return "__Host-callbridge" if request[SECURE] else "callbridge-session"
+    """Name of the session's cookie."""
+    return COOKIE if request[SECURE] else PLAIN_COOKIE
 
 
 async def _prepare(request: web.Request, response: web.StreamResponse) -> None:

@@ -12,6 +12,12 @@ NONCE: Final = web.RequestKey("nonce", str)
 SECURE: Final = web.RequestKey("secure", bool)
 """Whether the browser that asked has TLS, be it to a proxy."""
 
+COOKIE: Final = "__Host-callbridge"
+"""Of a session. With that prefix no other host and no page without TLS can set it."""
+
+PLAIN_COOKIE: Final = "callbridge-session"
+"""The same where there is no TLS, and so no such prefix."""
+
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'{nonce}; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"

@@ -7,11 +7,13 @@ from typing import Any
 from callbridge.call import CallId
 from callbridge.errors import LedgerUnavailable, StoreUnavailable
 from callbridge.ledger.views import CallRow, Page, Told
+from callbridge.ops.actions import Refused
 from callbridge.ops.api import rows, shown
 from callbridge.ops.api.endpoint import Asked, Nothing
 from callbridge.ops.api.given import BatchesQuery, CallsQuery, DeadQuery, GroupBody
 from callbridge.ops.api.phones import hidden
 from callbridge.ops.api.problems import ProblemError
+from callbridge.ops.api.refusals import refused
 from callbridge.ops.inspect import Story
 
 
@@ -24,7 +26,7 @@ async def list_calls(asked: Asked[CallsQuery, Nothing]) -> shown.Calls:
     except ValueError:
         raise ProblemError("no_such_page") from None
     masked = await hidden(
-        asked, rows.phones_in(page.rows), filter=query.model_dump(exclude_defaults=True, exclude={"phone"})
+        asked, rows.phones_in(page.rows), filter=query.model_dump(exclude_defaults=True, exclude={"phone", "text"})
     )
     items = [rows.call(row, hidden=masked) for row in page.rows]
     return shown.Calls(items=items, next=page.next, partial=page.partial, masked=masked)
@@ -92,7 +94,9 @@ async def mark_group(asked: Asked[Nothing, GroupBody]) -> shown.Group:
     found = await _group(asked, account, reason, cause)
     if found is None:
         raise ProblemError("not_found")
-    await asked.console.actions.mark_group(asked.who, account, reason, cause, asked.body.status, asked.body.note)
+    done = await asked.console.actions.mark_group(asked.who, account, reason, cause, asked.body.status, asked.body.note)
+    if isinstance(done, Refused):
+        raise refused(done)
     return await _group(asked, account, reason, cause) or found
 
 

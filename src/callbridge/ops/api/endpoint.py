@@ -78,7 +78,6 @@ class Endpoint(Generic[Q, B]):
     refusals: tuple[str, ...] = ()
     pages: bool = False
     made: bool = False
-    proof: bool = False
 
     @property
     def operation(self) -> str:

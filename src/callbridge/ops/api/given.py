@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from callbridge.ledger.views import CallFilter
 from callbridge.ops.api.endpoint import Given
 from callbridge.ops.api.reading import number, whole
+from callbridge.ops.jobs import JobAction
 from callbridge.outcome import PublicState
 
 _LATEST: Final = 4_102_444_800
@@ -79,12 +80,12 @@ class CallsQuery(Wanted):
 
 
 AnswerName = Literal["PerCall", "WholeRefused", "SlowDown", "AccountStopped", "TokenRefused", "NotSent", "NoAnswer"]
-"""What a batch can be answered, as it stands in the ledger."""
+"""`outcome.Answer` by the names of its kinds, as the ledger has them."""
 
 
 class BatchesQuery(_Explicit):
     account: Name | Unset = Field(None, description="Name of an account.")
-    answer: AnswerName | Unset = Field(None, description="How the CRM answered.")
+    answer: AnswerName | Unset = Field(None, description="What kind of answer it got.")
     limit: Limit = _LIMIT
     cursor: Cursor | Unset = _CURSOR
 
@@ -106,9 +107,6 @@ class AuditQuery(_Explicit):
     cursor: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,14}$")] | Unset = Field(
         None, description="`next` of the page before: entries with a lower number only."
     )
-
-
-JobAction = Literal["replay", "discard", "retry", "lead", "give_up", "resend", "mark_delivered"]
 
 
 class _Chosen(_Explicit):
@@ -134,7 +132,9 @@ class PreviewBody(_Chosen):
 class JobBody(_Chosen):
     id: JobId = Field(description="Chosen by whoever asks: asking twice with it is asking once.")
     reason: Why = Field(description="Why, for the audit.")
-    confirmed: Count | Unset = Field(None, description="How many calls the preview told; needed above 100.")
+    confirmed: Count | Unset = Field(
+        None, description="How many calls the preview told: it has to be right, and above 100 it has to be given."
+    )
 
 
 class GroupBody(_Explicit):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from callbridge.ops import jobs as desk
 from callbridge.ops.api import rows, shown
@@ -11,15 +11,13 @@ from callbridge.ops.api.endpoint import Asked, Made, Nothing
 from callbridge.ops.api.given import JobBody, JobsQuery, PreviewBody
 from callbridge.ops.api.phones import hidden
 from callbridge.ops.api.problems import ProblemError
-from callbridge.ops.jobs import ByFilter, ByIds, JobAction, Refusal, Selection
+from callbridge.ops.api.refusals import refused
+from callbridge.ops.jobs import ByFilter, ByIds, Refusal, Selection
 from callbridge.ops.masking import masked, without_phones
-
-CONFIRMED_ABOVE: Final = 100
-"""Calls above which whoever asks has to say that he knows how many there are."""
 
 
 async def preview_job(asked: Asked[Nothing, PreviewBody]) -> shown.Preview:
-    found = await asked.console.jobs.preview(JobAction(asked.body.action), _selection(asked.body))
+    found = await asked.console.jobs.preview(asked.body.action, _selection(asked.body))
     without = await hidden(asked, rows.phones_in(found.sample), preview=asked.body.action)
     return shown.Preview(
         total=found.total,
@@ -36,19 +34,19 @@ async def preview_job(asked: Asked[Nothing, PreviewBody]) -> shown.Preview:
 
 async def start_job(asked: Asked[Nothing, JobBody]) -> Made | shown.Job:
     body, jobs = asked.body, asked.console.jobs
-    action, selection = JobAction(body.action), _selection(body)
-    before = await jobs.get(body.id)
-    if before is None:
-        found = await jobs.preview(action, selection)
-        if found.total > CONFIRMED_ABOVE and body.confirmed != found.total:
-            raise ProblemError("confirmation_needed", more={"total": found.total})
-    confirmed = "" if body.confirmed is None else str(body.confirmed)
-    answer = await jobs.start(body.id, action, selection, body.reason, asked.who, confirmed=confirmed)
+    is_known = await jobs.get(body.id) is not None
+    answer = await jobs.start(
+        body.id,
+        body.action,
+        _selection(body),
+        body.reason,
+        asked.who,
+        expected_total=body.confirmed,
+        confirmed="" if body.confirmed is None else str(body.confirmed),
+    )
     if isinstance(answer, Refusal):
-        if answer.code == "unconfirmed":  # more calls than a moment ago
-            raise ProblemError("confirmation_needed", more={"total": answer.facts["now"]})
-        raise ProblemError("refused", answer.detail)
-    return Made(_job(answer), HTTPStatus.CREATED) if before is None else _job(answer)
+        raise refused(answer)
+    return _job(answer) if is_known else Made(_job(answer), HTTPStatus.CREATED)
 
 
 def _selection(body: PreviewBody | JobBody) -> Selection:

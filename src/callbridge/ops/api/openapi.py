@@ -13,17 +13,19 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from callbridge import __version__
+from callbridge.ops.access.headers import COOKIE, PLAIN_COOKIE
 from callbridge.ops.api import shown
 from callbridge.ops.api.endpoint import PATH_PARTS, PREFIX, Endpoint, Given, Nothing
 from callbridge.ops.api.problems import CODES, MEDIA_TYPE
 
 REFERENCE: Final = "#/components/schemas/{model}"
-SESSION_COOKIE: Final = "__Host-callbridge"
 
-_ALWAYS: Final = ("bad_request", "unauthenticated", "forbidden", "not_found", "not_acceptable", "internal")
+_ALWAYS: Final = (
+    "bad_request", "unauthenticated", "forbidden", "other_origin", "not_found", "not_acceptable", "unknown_host",
+    "internal",
+)  # fmt: skip
 _UNAVAILABLE: Final = ("store_unavailable", "ledger_unavailable")
 _OF_BODIES: Final = ("bad_json", "body_too_large", "unsupported_media_type")
-_OF_CHANGES: Final = ("other_origin",)
 
 _TAGS: Final = {
     "status": "How everything stands.",
@@ -35,6 +37,14 @@ _TAGS: Final = {
     "sources": "PBXs.",
     "audit": "Who did what.",
 }
+
+_SECURITY: Final[Mapping[str, Mapping[str, str]]] = {
+    "token": {"type": "http", "scheme": "bearer", "description": "An API token with its role."},
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A login of a person."},
+    "plain_session": {
+        "type": "apiKey", "in": "cookie", "name": PLAIN_COOKIE, "description": "Likewise, where there is no TLS.",
+    },
+}  # fmt: skip
 
 _ABOUT: Final = (
     "Everything that the console shows and does. Times are Unix seconds, lists are `items` and `next`, refusals are "
@@ -54,14 +64,11 @@ def document(endpoints: Sequence[Endpoint[Any, Any]]) -> dict[str, Any]:
         "info": {"title": "callbridge", "version": __version__, "description": _ABOUT},
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": words} for name, words in _TAGS.items()],
-        "security": [{"token": []}, {"session": []}],
+        "security": [{name: []} for name in _SECURITY],
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "An API token with its role."},
-                "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE, "description": "A login."},
-            },
+            "securitySchemes": dict(_SECURITY),
         },
     }
 
@@ -127,12 +134,8 @@ def codes_of(endpoint: Endpoint[Any, Any]) -> tuple[str, ...]:
     found = [*_ALWAYS, *_UNAVAILABLE, *endpoint.refusals]
     if endpoint.pages:
         found.append("no_such_page")
-    if endpoint.method != "GET":
-        found += _OF_CHANGES
     if endpoint.has_body:
         found += _OF_BODIES
-    if endpoint.proof:
-        found.append("proof_needed")
     return tuple(found)
 
 

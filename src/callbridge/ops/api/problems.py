@@ -27,10 +27,10 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "no_such_page": (404, "The cursor opens no page of this list: begin again without it."),
     "method_not_allowed": (405, "This method is not used here."),
     "not_acceptable": (406, "Answers are application/json."),
-    "refused": (409, "It is not possible as things stand; `detail` says why."),
+    "refused": (409, "It is not possible as things stand; `reason` says why by a code, `detail` in words."),
     "confirmation_needed": (
         409,
-        "More than 100 calls: `confirmed` has to be the number of calls that the preview told.",
+        "`confirmed` has to be the number of calls, which is `total`: above 100, and wherever it is given.",
     ),
     "body_too_large": (413, "The body is larger than 256 KiB."),
     "unsupported_media_type": (415, "Bodies are application/json."),

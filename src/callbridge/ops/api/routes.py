@@ -20,10 +20,7 @@ def _served(path: str) -> str:
 
 
 ROUTES: Final[tuple[Route, ...]] = (
-    *(
-        Route(each.method, _served(each.path), handler_of(each), each.role, kind="api", proof=each.proof)
-        for each in ENDPOINTS
-    ),
+    *(Route(each.method, _served(each.path), handler_of(each), each.role, kind="api") for each in ENDPOINTS),
     Route("GET", "/api/", show_explorer, Role.VIEWER),
     Route("GET", "/api/docs", show_explorer, Role.VIEWER),
 )

@@ -1,4 +1,7 @@
-"""From a row of the table to a handler of the web server: reads, calls, writes, and turns every refusal into a problem."""
+"""From a row of the table to a handler of the web server: reads, calls, writes, and turns refusals into problems.
+
+What is away, and what is broken, becomes one where routes are guarded.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import orjson
 from aiohttp import hdrs, web
 from pydantic import BaseModel
 
-from callbridge.errors import LedgerUnavailable, StoreUnavailable
 from callbridge.ops.api import problems
 from callbridge.ops.api.endpoint import Asked, Endpoint, Made, Nothing, Shown
 from callbridge.ops.api.problems import ProblemError
@@ -25,10 +27,6 @@ def handler_of(endpoint: Endpoint[Any, Any]) -> Handler:
             return await _answer(endpoint, request)
         except ProblemError as error:
             return problems.answered(error)
-        except StoreUnavailable:
-            return problems.problem("store_unavailable")
-        except LedgerUnavailable:
-            return problems.problem("ledger_unavailable")
 
     return serve
 

@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from callbridge.ops import accounts as desk
 from callbridge.ops.api.endpoint import Shown
+from callbridge.ops.job_plan import JobAction, JobState
+from callbridge.ops.overview import Verdict
 from callbridge.outcome import PublicState
 
 Next = str | None
@@ -148,12 +151,12 @@ class Preview(Shown):
 
 class Job(Shown):
     id: str
-    action: str
+    action: JobAction
     filter: dict[str, Any] | None
     ids: int | None = Field(description="How many calls were named, where they were.")
     reason: str
     actor: str
-    state: Literal["preparing", "running", "paused", "cancelled", "done", "failed"]
+    state: JobState
     total: int
     done: int
     moved: int
@@ -170,7 +173,7 @@ class Jobs(Shown):
 
 class Account(Shown):
     account: str
-    state: Literal["active", "paused", "unauthorised", "unconfigured"]
+    state: desk.State
     url: str | None
     reason: str | None
     detail: str | None
@@ -181,11 +184,17 @@ class Account(Shown):
     slowed_by: str | None
     breaker: Literal["closed", "open", "half_open"]
     requests_per_second: float | None
-    pace: float
-    oldest_waiting: float | None
+    pace: float = Field(description="Share of the configured rate that is in force.")
+    used: float = Field(description="Requests a second in the last minute.")
+    asked_to_slow: int = Field(description="Requests that the CRM turned away for speed (429).")
+    asked_to_slow_at: float | None
+    oldest_waiting: float | None = Field(description="Seconds for which the oldest due call has been due.")
     waiting: int
     uncertain: int
     parked: int
+    authorised_by: Literal["token", "oauth"] | None = Field(description="Null where it cannot be known now.")
+    token_expires_at: float | None
+    renewable_until: float | None = Field(description="When a person has to authorise it anew, with OAuth.")
     problem: str | None
     warning: str | None
 
@@ -240,7 +249,7 @@ class Speed(Shown):
 
 class Status(Shown):
     at: float
-    verdict: Literal["ok", "warning", "problem", "unknown"]
+    verdict: Verdict
     summary: str
     problems: list[str]
     warnings: list[str]
@@ -276,6 +285,7 @@ class Problem(Shown):
     detail: str
     errors: list[FieldProblem] = Field([], description="Each parameter or field that is not as documented.")
     total: int = Field(0, description="How many calls it is about, where they have to be confirmed.")
+    reason: str = Field("", description="Why it is not possible, where `code` is `refused`: a stable code, too.")
 
 
 class FieldProblem(Shown):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from callbridge.ledger.views import LedgerStanding, Speed
 from callbridge.ops import accounts as desk
+from callbridge.ops.actions import Paused, Refused, Resumed
 from callbridge.ops.api import rows, shown
 from callbridge.ops.api.endpoint import Asked, Nothing
 from callbridge.ops.api.given import AuditQuery, PauseBody
 from callbridge.ops.api.problems import ProblemError
+from callbridge.ops.api.refusals import refused
 from callbridge.ops.health import states
+from callbridge.ops.letting_in import authorised_now
 from callbridge.ops.masking import without_phones
 from callbridge.ops.overview import Overview
 from callbridge.ops.web import Console
@@ -33,7 +37,7 @@ async def show_status(asked: Asked[Nothing, Nothing]) -> shown.Status:
         stale_since=now.stale_since,
         durability=status.standing.kept_as if status else None,
         states=states(status.tally) if status else None,
-        accounts=_accounts(asked.console, status.tally) if status else [],
+        accounts=await _accounts(asked.console, status.tally) if status else [],
         workers={name: round(age, 3) for name, age in status.workers.items()} if status else {},
         last_hour=_speed(now.speed_1h),
         last_day=_speed(now.speed),
@@ -62,23 +66,25 @@ def _ledger(standing: LedgerStanding | None) -> shown.Ledger | None:
 
 async def list_accounts(asked: Asked[Nothing, Nothing]) -> shown.Accounts:
     status = await asked.console.inspector.status()
-    return shown.Accounts(items=_accounts(asked.console, status.tally))
+    return shown.Accounts(items=await _accounts(asked.console, status.tally))
 
 
-def _accounts(console: Console, tally: Tally) -> list[shown.Account]:
+async def _accounts(console: Console, tally: Tally) -> list[shown.Account]:
     """Those that the settings name, and those that have calls all the same."""
     known = {row.account: row for row in tally.accounts}
     for name in console.settings.accounts:
         known.setdefault(name, AccountTally(name, 0, 0, 0, None, None))
-    return [_account(console, known[name]) for name in sorted(known)]
+    return await asyncio.gather(*(_account(console, known[name]) for name in sorted(known)))
 
 
-def _account(console: Console, tally: AccountTally) -> shown.Account:
-    configured = console.settings.accounts.get(tally.account)
-    row = desk.row(tally, configured, None)
-    taken = set(shown.Account.model_fields) - {"breaker", "oldest_waiting", "url", "detail", "slowed_by"}
+async def _account(console: Console, tally: AccountTally) -> shown.Account:
+    configured, authorised = console.settings.accounts.get(tally.account), None
+    if configured is not None:
+        authorised = await authorised_now(tally.account, configured, console.actions.door, console.now())
+    row = desk.row(tally, configured, authorised)
+    own = {"breaker", "oldest_waiting", "url", "detail", "slowed_by"}
     return shown.Account(
-        **{name: getattr(row, name) for name in taken},
+        **{name: getattr(row, name) for name in set(shown.Account.model_fields) - own},
         url=row.url or (configured.url if configured else None),
         detail=without_phones(row.detail),
         slowed_by=without_phones(row.slowed_by),
@@ -89,14 +95,23 @@ def _account(console: Console, tally: AccountTally) -> shown.Account:
 
 async def pause_account(asked: Asked[Nothing, PauseBody]) -> shown.Account:
     name = _configured(asked)
-    await asked.console.actions.pause_account(asked.who, name, asked.body.reason, asked.body.seconds)
-    return await _one(asked, name)
+    return await _done(
+        asked, await asked.console.actions.pause_account(asked.who, name, asked.body.reason, asked.body.seconds)
+    )
 
 
 async def resume_account(asked: Asked[Nothing, Nothing]) -> shown.Account:
-    name = _configured(asked)
-    await asked.console.actions.resume_account(asked.who, name)
-    return await _one(asked, name)
+    return await _done(asked, await asked.console.actions.resume_account(asked.who, _configured(asked)))
+
+
+async def _done(asked: Asked[Any, Any], answer: Paused | Resumed | Refused) -> shown.Account:
+    """The account as it is now."""
+    if isinstance(answer, Refused):
+        raise refused(answer)
+    asked.console.overviews.outdate()
+    status = await asked.console.inspector.status()
+    found = await _accounts(asked.console, status.tally)
+    return next(row for row in found if row.account == asked.path["name"])
 
 
 def _configured(asked: Asked[Any, Any]) -> str:
@@ -104,11 +119,6 @@ def _configured(asked: Asked[Any, Any]) -> str:
     if name not in asked.console.settings.accounts:
         raise ProblemError("not_found")
     return name
-
-
-async def _one(asked: Asked[Any, Any], name: str) -> shown.Account:
-    status = await asked.console.inspector.status()
-    return next(row for row in _accounts(asked.console, status.tally) if row.account == name)
 
 
 async def list_sources(asked: Asked[Nothing, Nothing]) -> shown.Sources:

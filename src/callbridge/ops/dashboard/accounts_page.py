@@ -12,17 +12,15 @@ from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 
-from callbridge.account_settings import AccountSettings
-from callbridge.errors import Misconfigured, StoreUnavailable
 from callbridge.ops import accounts as desk
 from callbridge.ops.accounts import NotAuthorised
 from callbridge.ops.actions import Refused
-from callbridge.ops.authorised import Authorisation, authorisation
 from callbridge.ops.dashboard.dossier import dossier
 from callbridge.ops.dashboard.render import done, render
 from callbridge.ops.dashboard.selecting import line, texts_of
 from callbridge.ops.dashboard.viewing import words
-from callbridge.ops.web import CONSOLE, WHO, Console, Route
+from callbridge.ops.letting_in import authorised_now
+from callbridge.ops.web import CONSOLE, WHO, Route
 from callbridge.ops.who import Role
 from callbridge.store.tally import AccountTally
 
@@ -53,29 +51,13 @@ async def show_accounts(request: web.Request) -> web.StreamResponse:
     shown = []
     for name in sorted({*console.settings.accounts, *tallies}):
         account = console.settings.accounts.get(name)
-        authorised = await _authorised(console, name, account) if account else None
+        authorised = await authorised_now(name, account, console.actions.door, console.now()) if account else None
         tally = tallies.get(name) or AccountTally(name, 0, 0, 0, None, None)
         row = desk.row(tally, account, authorised)
         url = row.url or (account.url if account else None)
         uses_oauth = account.uses_oauth if account else False
         shown.append(Shown(row, url, tally.oldest_waiting, uses_oauth, bool(overview.status)))
     return render(request, "accounts.html", shown=shown, o=overview)
-
-
-async def _authorised(console: Console, name: str, account: AccountSettings) -> Authorisation | None:
-    """None while it cannot be known."""
-    if not account.uses_oauth:
-        return authorisation(name, account, None, console.now())
-    door = console.actions.door(name)
-    if door is None:
-        return None
-    try:
-        pair = await door.vault.load()
-    except Misconfigured as problem:
-        return authorisation(name, account, str(problem), console.now())
-    except StoreUnavailable:
-        return None
-    return authorisation(name, account, pair, console.now())
 
 
 # --- pause, resume ---------------------------------------------------------------------------------------------------
