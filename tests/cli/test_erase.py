@@ -168,10 +168,7 @@ def test_what_comes_afterwards_does_not_bring_it_back(office: Office) -> None:
 
     async def again(bench: Bench) -> list[str]:
         receipts = await bench.inbox.put(
-            [
-                a_finished_call(ref=f"{ref}0", phone=PHONE, body=PHONE.encode())
-                for ref in REFS
-            ]
+            [a_finished_call(ref=f"{ref}0", phone=PHONE, body=PHONE.encode()) for ref in REFS]
         )
         link = f"https://rec.example.org/{PHONE}.mp3"
         for ref in REFS:
