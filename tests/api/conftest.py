@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from callbridge.ops.api.routes import ROUTES
 from callbridge.ops.metrics import ROUTES as OF_METRICS
 from support.apidesk import Desk, make_app, make_desk
+from support.rehearsal import Rehearsal, rehearsed
 
 
 @pytest.fixture
@@ -21,3 +22,10 @@ def desk() -> Desk:
 async def client(desk: Desk) -> AsyncIterator[TestClient]:
     async with TestClient(TestServer(make_app(desk, (*ROUTES, *OF_METRICS)))) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
+    """The real console of a bad day, one for each module."""
+    with rehearsed(tmp_path_factory.mktemp("day")) as found:
+        yield found

@@ -7,15 +7,20 @@ import json
 import re
 import zlib
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from aiohttp.test_utils import TestClient
 
+from callbridge.errors import StoreUnavailable
+from callbridge.ops.actions import Refused
+from callbridge.ops.api.given import AnswerName
 from callbridge.ops.api.openapi import document
 from callbridge.ops.api.problems import CODES
 from callbridge.ops.api.table import ENDPOINTS
+from callbridge.ops.jobs import Refusal
 from callbridge.ops.who import Role
+from callbridge.outcome import Answer
 from support.apidesk import PHONE, Desk, bearer, call_row
 
 API = "/api/v1"
@@ -188,7 +193,7 @@ async def test_a_live_call_is_told_by_the_queue_with_the_requests_of_the_history
     assert told["requests"] == [
         {
             "batch_id": "b000001", "at": 1790000000.0, "became": "delivered", "reason": None, "detail": f"{PHONE} taken",
-            "size": 2, "answer": "per_call", "status": 200, "seconds": 0.21,
+            "size": 2, "answer": "PerCall", "status": 200, "seconds": 0.21,
         }
     ]  # fmt: skip
 
@@ -220,6 +225,16 @@ async def test_what_names_nothing_is_not_found(client: TestClient, path: str) ->
     assert (status, told["code"]) == (404, "not_found")
 
 
+def test_a_batch_is_asked_for_by_the_kinds_of_answer_that_there_are() -> None:
+    assert set(get_args(AnswerName)) == {kind.__name__ for kind in get_args(Answer)}
+
+
+@pytest.mark.parametrize(("answer", "status"), [("SlowDown", 200), ("slow_down", 400), ("per_call", 400)])
+async def test_and_by_no_other(client: TestClient, desk: Desk, answer: str, status: int) -> None:
+    assert (await ask(client, f"/batches?answer={answer}"))[0] == status
+    assert desk.ledger.answers == (["SlowDown"] if status == 200 else [])
+
+
 @pytest.mark.parametrize("window", [-12, None])
 async def test_a_request_to_the_crm_is_shown_as_it_was_sent(client: TestClient, desk: Desk, window: int | None) -> None:
     sent = f'[{{"phone": "{PHONE}", "call_responsible": "Анна"}}]'.encode()
@@ -245,12 +260,45 @@ async def test_a_job_asked_for_twice_is_one_job(client: TestClient, desk: Desk) 
 
 async def test_above_a_hundred_calls_the_number_has_to_be_confirmed(client: TestClient, desk: Desk) -> None:
     desk.jobs.total = 101
-    status, told = await ask(client, "/replay-jobs", Role.OPERATOR, "POST", json=JOB)
-    assert (status, told["code"], told["total"]) == (409, "confirmation_needed", 101)
-    status, _ = await ask(client, "/replay-jobs", Role.OPERATOR, "POST", json=JOB | {"confirmed": 100})
-    assert status == 409 and desk.jobs.begun == 0
+    for said in ({}, {"confirmed": 100}, {"confirmed": 102}):
+        status, told = await ask(client, "/replay-jobs", Role.OPERATOR, "POST", json=JOB | said)
+        assert (status, told["code"], told["total"]) == (409, "confirmation_needed", 101)
+    assert desk.jobs.begun == 0
     status, _ = await ask(client, "/replay-jobs", Role.OPERATOR, "POST", json=JOB | {"confirmed": 101})
     assert status == 201
+
+
+async def test_a_number_that_is_told_has_to_be_right_however_few_they_are(client: TestClient, desk: Desk) -> None:
+    status, told = await ask(client, "/replay-jobs", Role.OPERATOR, "POST", json=JOB | {"confirmed": 2})
+    assert (status, told["code"], told["total"], desk.jobs.begun) == (409, "confirmation_needed", 3, 0)
+    status, _ = await ask(client, "/replay-jobs", Role.OPERATOR, "POST", json=JOB | {"confirmed": 3})
+    assert status == 201
+
+
+@pytest.mark.parametrize("code", ["nothing", "id_taken", "no_reason", "too_many"])
+async def test_a_job_that_is_refused_says_why_by_a_code(client: TestClient, desk: Desk, code: Any) -> None:
+    desk.jobs.refusal = Refusal("in words", code)
+    status, told = await ask(client, "/replay-jobs", Role.OPERATOR, "POST", json=JOB)
+    assert (status, told["code"], told["reason"], told["detail"]) == (409, "refused", code, "in words")
+
+
+@pytest.mark.parametrize(
+    ("refused", "status", "code"),
+    [("no_reason", 409, "refused"), ("forbidden", 403, "forbidden"), ("no_such_account", 404, "not_found")],
+)
+async def test_nobody_is_told_that_something_was_done_that_was_refused(
+    client: TestClient, desk: Desk, refused: Any, status: int, code: str
+) -> None:
+    desk.actions.refusal = Refused(refused, "in words")
+    for path, method, body in (
+        ("/accounts/main/pause", "POST", {"reason": "\x1c"}),
+        ("/accounts/main/resume", "POST", None),
+        ("/dead/groups/main/refused_by_crm/abc123", "PUT", {"status": "fixed"}),
+    ):
+        found, told = await ask(client, path, Role.ADMIN, method, json=body)
+        assert (found, told["code"]) == (status, code)
+    assert desk.actions.done == []
+    assert desk.overviews.outdated == 0
 
 
 async def test_a_job_does_not_show_the_number_it_was_asked_with(client: TestClient) -> None:
@@ -309,6 +357,20 @@ async def test_an_account_is_paused_and_resumed_by_an_admin_alone(client: TestCl
     assert (await ask(client, "/accounts/other/pause", Role.ADMIN, "POST", json=body))[0] == 404
     assert (await ask(client, "/accounts/main/resume", Role.ADMIN, "POST"))[0] == 200
     assert desk.actions.done == [("pause", "main", "moving the CRM"), ("resume", "main")]
+    assert desk.overviews.outdated == 2  # whoever looks next sees it
+
+
+async def test_an_account_tells_what_lets_us_in_and_until_when(client: TestClient) -> None:
+    main, office = (await ask(client, "/accounts"))[1]["items"]
+    assert (main["authorised_by"], main["state"], main["problem"]) == ("token", "active", None)
+    assert (office["authorised_by"], office["state"]) == ("oauth", "unauthorised")
+    assert "never authorised" in office["problem"] and office["url"] == "https://sample.amocrm.ru"
+
+
+async def test_what_lets_us_in_is_unknown_while_it_cannot_be_read(client: TestClient, desk: Desk) -> None:
+    desk.actions.pair = StoreUnavailable("away")
+    _, office = (await ask(client, "/accounts"))[1]["items"]
+    assert (office["authorised_by"], office["state"], office["problem"]) == (None, "active", None)
 
 
 # --- the protocol ----------------------------------------------------------------------------------------------------
@@ -382,7 +444,7 @@ async def test_hostile_texts_come_back_as_json_strings_and_half_characters_do_no
 
 async def test_sources_and_accounts_are_those_of_the_settings_and_those_that_were_heard_of(client: TestClient) -> None:
     _, accounts = await ask(client, "/accounts")
-    assert [(row["account"], row["state"], row["waiting"]) for row in accounts["items"]] == [("main", "active", 3)]
+    assert [(row["account"], row["waiting"]) for row in accounts["items"]] == [("main", 3), ("office", 0)]
     _, sources = await ask(client, "/sources")
     source, stranger = sources["items"]
     assert source["refused"] == {"bad_signature": 4} and stranger["configured"] is False

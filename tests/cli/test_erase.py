@@ -19,13 +19,13 @@ from callbridge.ledger.database import Ledger, open_ledger
 from callbridge.ledger.queries import Queries
 from callbridge.ledger.writer import Writer
 from callbridge.ops.housekeeping import Housekeeping
-from callbridge.outcome import State
+from callbridge.outcome import Settlement, State
 from callbridge.store.changes import RedisChanges
 from callbridge.store.forgetting import RedisForgetting
 from cli.conftest import Office
 from support.builders import a_finished_call, a_recording
 from support.redis_server import RedisServer
-from support.store import Bench
+from support.store import A_NOTE, Bench
 
 PHONE, OTHER = "+74955550199", "+74955550123"
 REFS = ("delivered", "dead", "parked", "waiting")
@@ -231,9 +231,6 @@ def test_a_call_on_its_way_is_emptied_when_it_is_back(office: Office) -> None:
     assert office.run("erase", PHONE, "--yes", "--json").json == {"erased": 1}
 
     async def settled(bench: Bench) -> None:
-        from callbridge.outcome import Settlement  # noqa: PLC0415
-        from support.store import A_NOTE  # noqa: PLC0415
-
         await bench.queue.settle(claim.fence, [Settlement(claim.calls[0].id, State.DELIVERED, delivered=A_NOTE)], {})
 
     office.seed(settled)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any
 
 from aiohttp import web
 
@@ -23,10 +23,16 @@ from callbridge.ledger.views import (
     Speed,
     Told,
 )
-from callbridge.ops.api import problems
+from callbridge.ops.access.enforce import guard
+from callbridge.ops.access.headers import PLAIN_COOKIE
+from callbridge.ops.access.origins import Place
+from callbridge.ops.actions import Marked, Paused, Refused, Resumed
+from callbridge.ops.dashboard.render import setup_templates
 from callbridge.ops.health import Status, assess
 from callbridge.ops.inspect import Listed, Story
-from callbridge.ops.web import CONSOLE, WHO, Console, Route
+from callbridge.ops.jobs import Job, JobPreview, Refusal
+from callbridge.ops.overview import Overview, Sentence, Trouble
+from callbridge.ops.web import CONSOLE, Console, Route
 from callbridge.ops.who import Role, Who
 from callbridge.settings import Settings
 from callbridge.store.durability import Standing, Worth
@@ -52,7 +58,7 @@ def call_row(number: int, **fields: Any) -> CallRow:
 
 
 def batch_row(number: int) -> BatchRow:
-    return BatchRow(f"b{number:06d}", "main", NOW - number, "calls", 2, "full", None, 0.21, "per_call", 200, "req-1")
+    return BatchRow(f"b{number:06d}", "main", NOW - number, "calls", 2, "full", None, 0.21, "PerCall", 200, "req-1")
 
 
 @dataclass
@@ -63,6 +69,7 @@ class FakeLedger:
     xrays: dict[str, BatchXray] = field(default_factory=dict)
     dead: list[ErrorGroup] = field(default_factory=list)
     asked: list[CallFilter] = field(default_factory=list)
+    answers: list[str | None] = field(default_factory=list)
     away: bool = False
 
     def _page(self, rows: Sequence[Any], after: str | None, limit: int) -> Page[Any]:
@@ -84,7 +91,7 @@ class FakeLedger:
 
     async def call(self, call_id: str) -> Told | None:
         self._reached()
-        attempt = Attempt("b000001", NOW, "delivered", None, f"{PHONE} taken", 2, "per_call", 200, 0.21)
+        attempt = Attempt("b000001", NOW, "delivered", None, f"{PHONE} taken", 2, "PerCall", 200, 0.21)
         story = ({"at": NOW, "what": "received"}, {"at": NOW + 1, "what": "noted", "phone": PHONE, "token": "abc"})
         return next((Told(row, story, (attempt,), None) for row in self.rows if row.id == call_id), None)
 
@@ -95,6 +102,7 @@ class FakeLedger:
     async def batches(
         self, *, account: str | None = None, answer: str | None = None, after: str | None = None, limit: int = 50
     ) -> Page[BatchRow]:
+        self.answers.append(answer)
         return self._page([each.row for each in self.xrays.values()], after, limit)
 
     async def groups(self, *, account: str | None = None, status: str | None = None) -> tuple[ErrorGroup, ...]:
@@ -160,20 +168,27 @@ class FakeJobs:
     jobs: dict[str, Any] = field(default_factory=dict)
     total: int = 3
     begun: int = 0
-    refuse: str | None = None
+    refusal: Refusal | None = None
     sample: tuple[CallRow, ...] = (call_row(1),)
 
     async def preview(self, action: Any, selection: Any) -> Any:
-        return make_preview(self.total, self.sample)
+        return JobPreview(
+            total=self.total, more=False, by_reason={"refused_by_crm": self.total}, skipped={}, sample=self.sample,
+            requests=1, seconds=0.2, fates={"would_send": self.total},
+        )  # fmt: skip
 
     async def start(
-        self, job_id: str, action: Any, selection: Any, reason: str, who: Who, *, confirmed: str = ""
+        self, job_id: str, action: Any, selection: Any, reason: str, who: Who, *, expected_total: Any, confirmed: str
     ) -> Any:
-        if self.refuse:
-            return make_refusal(self.refuse)
-        if job_id not in self.jobs:
-            self.begun += 1
-            self.jobs[job_id] = make_job(job_id, action, selection, reason, who, self.total)
+        agreed = confirmed == str(self.total)
+        if self.refusal or job_id in self.jobs:
+            return self.refusal or self.jobs[job_id]
+        if expected_total is not None and not agreed:
+            return Refusal("look again", "changed", {"now": self.total})
+        if self.total > 100 and not agreed:
+            return Refusal("type the number", "unconfirmed", {"now": self.total})
+        self.begun += 1
+        self.jobs[job_id] = make_job(job_id, action, selection, reason, who, self.total)
         return self.jobs[job_id]
 
     async def get(self, job_id: str) -> Any:
@@ -217,8 +232,12 @@ class FakeRefusals:
 
 @dataclass
 class FakeActions:
+    """`refusal` is what it answers instead of doing anything, `pair` what is stored for accounts that use OAuth."""
+
     ledger: FakeLedger
     done: list[tuple[str, ...]] = field(default_factory=list)
+    refusal: Refused | None = None
+    pair: Any = None
 
     async def reveal(self, who: Who, call_id: str) -> Any:
         self.done.append(("reveal", call_id))
@@ -227,18 +246,34 @@ class FakeActions:
 
     async def mark_group(
         self, who: Who, account: str, reason: str, cause: str, status: Any, note: str | None = None
-    ) -> None:
+    ) -> Any:
+        if self.refusal:
+            return self.refusal
         self.ledger.dead = [
             replace(row, status=status, note=note) if (row.reason, row.cause) == (reason, cause) else row
             for row in self.ledger.dead
         ]
+        return Marked("open", status)
 
-    async def pause_account(self, who: Who, account: str, reason: str, seconds: float | None) -> None:
-        self.done.append(("pause", account, reason))
+    async def pause_account(self, who: Who, account: str, reason: str, seconds: float | None) -> Any:
+        return self._do("pause", account, reason) or Paused(seconds)
 
-    async def resume_account(self, who: Who, account: str) -> float | None:
-        self.done.append(("resume", account))
-        return None
+    async def resume_account(self, who: Who, account: str) -> Any:
+        return self._do("resume", account) or Resumed(None)
+
+    def _do(self, *what: str) -> Refused | None:
+        if self.refusal is None:
+            self.done.append(what)
+        return self.refusal
+
+    def door(self, account: str) -> Any:
+        return types.SimpleNamespace(vault=self)
+
+    async def load(self) -> Any:
+        """As a vault."""
+        if isinstance(self.pair, Exception):
+            raise self.pair
+        return self.pair
 
 
 def make_tally(accounts: Sequence[str] = ("main",), sources: Sequence[str] = ("office",)) -> Tally:
@@ -269,9 +304,13 @@ class Desk:
 @dataclass
 class FakeOverviews:
     now: Any
+    outdated: int = 0
 
     async def latest(self) -> Any:
         return self.now
+
+    def outdate(self) -> None:
+        self.outdated += 1
 
 
 def story_of(row: CallRow) -> Story:
@@ -290,7 +329,7 @@ def make_desk(**overview: Any) -> Desk:
     rows = [call_row(number) for number in range(1, 8)] + [
         call_row(8, state="dead", reason="refused_by_crm", phone=None)
     ]
-    attempt = Attempt("b000001", NOW, "delivered", None, f"{PHONE} taken", 2, "per_call", 200, 0.21)
+    attempt = Attempt("b000001", NOW, "delivered", None, f"{PHONE} taken", 2, "PerCall", 200, 0.21)
     xrays = {
         row.id: BatchXray(row, ((rows[0], attempt),), (batch_row(9),), f'[{{"phone":"{PHONE}"}}]'.encode(), b"{}")
         for row in map(batch_row, range(1, 4))
@@ -301,23 +340,26 @@ def make_desk(**overview: Any) -> Desk:
     overviews = FakeOverviews(make_overview(**overview))
     settings = Settings.model_validate(
         {
-            "accounts": {"main": {"url": "https://example.amocrm.ru", "token": "sample-token"}},
+            "sealing": {"key": "c2FtcGxlIGtleSBvZiB0aGUgdGVzdHMsIDMyIGJ5dGU="},
+            "accounts": {
+                "main": {"url": "https://example.amocrm.ru", "token": "sample-token"},
+                "office": {
+                    "url": "https://sample.amocrm.ru", "client_id": "sample-id", "client_secret": "sample-secret",
+                    "redirect_uri": "https://sample.example.com/oauth",
+                },
+            },
             "sources": {"office": {"provider": "generic", "account": "main", "secret": "sample-secret"}},
         }
-    )
+    )  # fmt: skip
     parts: dict[str, Any] = {
         "settings": settings, "now": lambda: NOW, "inspector": inspector, "ledger": ledger, "overviews": overviews,
-        "actions": actions, "jobs": jobs, "gate": None, "audit": audit, "refusals": refusals,
+        "actions": actions, "jobs": jobs, "gate": FakeGate(), "audit": audit, "refusals": refusals,
         "hooks": lambda: {"office": "https://hooks.example.com/hooks/office"},
     }  # fmt: skip
-    for name in Console.__dataclass_fields__:
-        parts.setdefault(name, None)
     return Desk(Console(**parts), ledger, inspector, overviews, jobs, actions, audit, refusals)
 
 
 def make_overview(**fields: Any) -> Any:
-    from callbridge.ops.overview import Overview, Sentence, Trouble  # noqa: PLC0415 - only where one is needed
-
     told: dict[str, Any] = {
         "at": NOW, "verdict": "ok", "sentence": Sentence("well", {}), "status": make_status(),
         "problems": (Trouble("dead", {}, f"2 calls are dead, {PHONE} among them", "/dead"),), "warnings": (),
@@ -328,24 +370,7 @@ def make_overview(**fields: Any) -> Any:
     return Overview(**told)
 
 
-def make_preview(total: int, sample: tuple[CallRow, ...]) -> Any:
-    from callbridge.ops.jobs import JobPreview  # noqa: PLC0415 - likewise
-
-    return JobPreview(
-        total=total, more=False, by_reason={"refused_by_crm": total}, skipped={}, sample=sample, requests=1,
-        seconds=0.2, fates={"sent_again": total},
-    )  # fmt: skip
-
-
-def make_refusal(detail: str) -> Any:
-    from callbridge.ops.jobs import Refusal  # noqa: PLC0415 - likewise
-
-    return Refusal(detail)
-
-
 def make_job(job_id: str, action: Any, selection: Any, reason: str, who: Who, total: int) -> Any:
-    from callbridge.ops.jobs import Job  # noqa: PLC0415 - likewise
-
     return Job(
         id=job_id, action=action, selection=selection, reason=reason, actor=who.name, state="running", total=total,
         done=0, moved=0, skipped={}, problem=None, created_at=NOW, updated_at=NOW,
@@ -355,43 +380,36 @@ def make_job(job_id: str, action: Any, selection: Any, reason: str, who: Who, to
 # --- over HTTP -------------------------------------------------------------------------------------------------------
 
 
-def make_app(
-    desk: Desk, routes: Sequence[Route], identify: Callable[[web.Request], Who | None] | None = None
-) -> web.Application:
-    """The routes behind the plainest access control there is: a bearer token names a role."""
-    by_handler = {route.handler: route for route in routes}
+@dataclass
+class FakeGate:
+    """A token, or the cookie of a session, is the name of a role."""
 
-    @web.middleware
-    async def guard(request: web.Request, handler: Any) -> web.StreamResponse:
-        error = request.match_info.http_exception
-        if error is not None and error.status == 404:
-            return problems.problem("not_found")
-        who = (identify or identify_by_token)(request)
-        if error is None and cast("Any", by_handler.get(handler)).role is None:
-            return cast("web.StreamResponse", await handler(request))
-        if who is None:
-            return problems.problem("unauthenticated")
-        if error is not None:
-            allow = {"Allow": error.headers.get("Allow", "")}
-            return problems.problem("method_not_allowed", headers=allow)
-        needed = by_handler[handler].role
-        if needed is None or not who.role.covers(needed):
-            return problems.problem("forbidden")
-        request[WHO] = who
-        return cast("web.StreamResponse", await handler(request))
+    by_link = False
 
-    app = web.Application(middlewares=[guard])
+    async def by_token(self, token: str, ip: str) -> Who | None:
+        role = TOKENS.get(token)
+        return Who(f"a {role.value}", role, "token", ip) if role else None
+
+    async def by_cookie(self, cookie: str) -> Who | None:
+        return await self.by_token(cookie, "127.0.0.1")
+
+
+def make_app(desk: Desk, routes: Sequence[Route]) -> web.Application:
+    """The routes behind the console's own guard."""
+    app = web.Application()
     app[CONSOLE] = desk.console
-    for route in routes:
-        app.router.add_route(route.method, route.path, route.handler)
+    setup_templates(app)
+    guard(app, routes, place=Place("127.0.0.1", loopback_only=True))
     return app
 
 
-def identify_by_token(request: web.Request) -> Who | None:
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    role = TOKENS.get(given)
-    return Who(f"a {role.value}", role, "token") if role else None
+def token_of(role: Role) -> str:
+    return f"{role.value}-token-of-the-tests"
 
 
 def bearer(role: Role) -> dict[str, str]:
-    return {"Authorization": f"Bearer {role.value}-token-of-the-tests"}
+    return {"Authorization": f"Bearer {token_of(role)}"}
+
+
+def session(role: Role) -> dict[str, str]:
+    return {"Cookie": f"{PLAIN_COOKIE}={token_of(role)}"}

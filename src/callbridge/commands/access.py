@@ -92,7 +92,7 @@ def set_role(context: typer.Context, name: Name, role: Annotated[Role, typer.Arg
 
 @operators.command("disable")
 def disable(context: typer.Context, name: Name) -> None:
-    """Keep an operator out, at once."""
+    """Keep an operator out, within five seconds also where he is logged in."""
 
     async def change() -> None:
         async with _operators(settings_of(context)) as desk:
@@ -165,7 +165,7 @@ def create_token(
 
 @tokens.command("revoke")
 def revoke_token(context: typer.Context, token_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """End a token, at once."""
+    """End a token: within five seconds it opens no console any more."""
 
     async def revoke() -> bool:
         async with _tokens(settings_of(context)) as desk:

@@ -73,7 +73,7 @@ class Tokens:
         )
         await self._book.add_token(made, _digest(secret))
         await self._audit.add(
-            who, "token.issue", {"token": made.id, "name": name}, outcome={"role": role, "expires_at": expires_at}
+            who, "token.issue", {"id": made.id, "name": name}, outcome={"role": role, "expires_at": expires_at}
         )
         return Issued(secret, made)
 
@@ -86,7 +86,7 @@ class Tokens:
         done = await self._book.revoke_token(token_id, self._now())
         self._known = {digest: each for digest, each in self._known.items() if each.token.id != token_id}
         if done:
-            await self._audit.add(who, "token.revoke", {"token": token_id})
+            await self._audit.add(who, "token.revoke", {"id": token_id})
         return done
 
     async def open(self, secret: str, ip: str | None) -> Who | None:

@@ -47,7 +47,7 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
     ),
     Endpoint(
         "PUT", "/dead/groups/{account}/{reason}/{cause}", _OPERATOR, "dead", "Say where a cause stands",
-        Nothing, given.GroupBody, shown.Group, calls.mark_group,
+        Nothing, given.GroupBody, shown.Group, calls.mark_group, refusals=("refused",),
     ),
     Endpoint(
         "POST", "/replay-jobs/preview", _OPERATOR, "replay", "What a job would do; nothing happens",
@@ -83,11 +83,11 @@ ENDPOINTS: Final[tuple[Endpoint[Any, Any], ...]] = (
     ),
     Endpoint(
         "POST", "/accounts/{name}/pause", _ADMIN, "accounts", "Send nothing to an account",
-        Nothing, given.PauseBody, shown.Account, standing.pause_account,
+        Nothing, given.PauseBody, shown.Account, standing.pause_account, refusals=("refused",),
     ),
     Endpoint(
         "POST", "/accounts/{name}/resume", _ADMIN, "accounts", "Send to an account again",
-        Nothing, Nothing, shown.Account, standing.resume_account,
+        Nothing, Nothing, shown.Account, standing.resume_account, refusals=("refused",),
     ),
     Endpoint(
         "GET", "/sources", _VIEWER, "sources", "The PBXs, what they sent, and what was refused",
