@@ -101,8 +101,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # what a PBX calls people does not always fit the terminal's encoding
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    out = sys.stdout
     try:
         code = _run(arguments)
+        if sys.stdout is not out:  # typer met the closed pipe first, put something else there, and calls it a failure
+            return frame.DONE
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has what it wanted: `| head`
         with contextlib.suppress(OSError):
